@@ -1,5 +1,5 @@
 // @ts-check
-/** HTTP requests of the page: stored events, activity, viewed agents, and the reason of a refusal. */
+/** HTTP requests of the page: stored events, activity, viewed agents, alerts, and the reason of a refusal. */
 
 const TIMEOUT_MS = 15_000;
 /** Longer than the server's own limit. */
@@ -10,11 +10,12 @@ const REPORT_TIMEOUT_MS = 150_000;
  *
  * @param {string} base the page's own URL
  * @param {string} path with its query
- * @param {{method?: "GET" | "POST", timeout?: number, signal?: AbortSignal}} [options] `timeout` in ms; `signal` cancels it
+ * @param {{method?: "GET" | "POST", body?: object, timeout?: number, signal?: AbortSignal}} [options] `body`
+ *   becomes JSON; `timeout` in ms; `signal` cancels it
  * @returns {Promise<Response>}
  * @throws {Error} the reason of the failure, as text for the user; that of the signal if it was cancelled
  */
-async function send(base, path, { method = "GET", timeout = TIMEOUT_MS, signal } = {}) {
+async function send(base, path, { method = "GET", body: content, timeout = TIMEOUT_MS, signal } = {}) {
   const page = new URL(base);
   const token = page.searchParams.get("token");
   /** @type {Record<string, string>} */
@@ -23,10 +24,13 @@ async function send(base, path, { method = "GET", timeout = TIMEOUT_MS, signal }
   // JupyterHub ignores the cookie without this header, even for GET.
   const xsrf = /(?:^|; )_xsrf=([^;]*)/.exec(globalThis.document?.cookie ?? "");
   if (xsrf !== null) headers["X-XSRFToken"] = decodeURIComponent(xsrf[1]);
+  if (content !== undefined) headers["Content-Type"] = "application/json";
   const ends = [AbortSignal.timeout(timeout), ...(signal === undefined ? [] : [signal])];
   let response;
   try {
-    response = await fetch(new URL(path, page), { method, headers, signal: AbortSignal.any(ends) });
+    response = await fetch(new URL(path, page), {
+      method, headers, body: content === undefined ? undefined : JSON.stringify(content), signal: AbortSignal.any(ends),
+    });
   } catch {
     signal?.throwIfAborted();
     throw new Error("no response from the server");
@@ -106,6 +110,32 @@ export async function markViewed(base, agentId) {
     console.debug("htmlgraph-nb: cannot report that an agent was looked at:", error);
   }
 }
+
+/**
+ * Return alerts.
+ *
+ * @param {string} base the page's own URL
+ * @param {"firing" | "acknowledged" | "past"} state
+ * @param {number} limit
+ */
+export const loadAlerts = (base, state, limit) => getJson(base, `api/alerts?state=${state}&limit=${limit}`);
+
+/**
+ * Report that a person takes care of an alert, and return it.
+ *
+ * @param {string} base the page's own URL
+ * @param {string} alertId
+ */
+export const acknowledgeAlert = (base, alertId) =>
+  getJson(base, `api/alerts/${encodeURIComponent(alertId)}/acknowledge`, { method: "POST" });
+
+/**
+ * Silence all alerts.
+ *
+ * @param {string} base the page's own URL
+ * @param {number} seconds 0 ends the silence
+ */
+export const muteAlerts = (base, seconds) => getJson(base, "api/alerts/mute", { method: "POST", body: { seconds } });
 
 /**
  * Return every agent's activity of the last minutes.

@@ -26,8 +26,9 @@ const CLOSE_SILENT = 4000;
  * @param {Store} store
  * @param {Window} win the page's window
  * @param {string} base the URL of the server's page, with its `token` and `session`, if any
+ * @param {{receive: (message: unknown) => void}} [alerts] receives the messages about alerts
  */
-export function keepConnected(store, win, base) {
+export function keepConnected(store, win, base, alerts) {
   /** @type {WebSocket | null} */
   let socket = null;
   let failures = 0;
@@ -68,6 +69,7 @@ export function keepConnected(store, win, base) {
     awaiting = false;
     const message = parse(data);
     store.receive(message);
+    alerts?.receive(message);
     if (message?.type === "error") console.warn(`${NAME}: error from the server:`, message.error);
     if (message?.type !== "presence_state") return;
     failures = 0;

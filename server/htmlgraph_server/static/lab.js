@@ -1,11 +1,12 @@
 // @ts-check
 /**
- * The plugins for JupyterLab and Notebook 7: the tab "Agent monitor", an item of the status bar, and
- * the tables of saved grids.
+ * The plugins for JupyterLab and Notebook 7: the tab "Agent monitor", an item of the status bar, the
+ * notifications about alerts, and the tables of saved grids.
  *
  * The grid is loaded on first use, so that it does not slow down the start.
  */
 
+import { loadLabAlertSettings, showLabAlerts } from "./lab_alerts.js";
 import { showSavedTables } from "./lab_saved.js";
 import { createStatusItem } from "./lab_status.js";
 import { openReplay } from "./lab_replay.js";
@@ -33,6 +34,7 @@ const OPTIONAL = /** @type {const} */ ({
   launcher: "@jupyterlab/launcher",
   mainmenu: "@jupyterlab/mainmenu",
   rendermime: "@jupyterlab/rendermime",
+  settings: "@jupyterlab/settingregistry",
   statusbar: "@jupyterlab/statusbar",
 });
 
@@ -68,7 +70,7 @@ export async function makePlugins(use) {
   }
   const icon = await loadIcon(modules.components.LabIcon);
   addStyles(document);
-  return [tabPlugin(modules, icon), statusPlugin(modules), savedPlugin(modules)];
+  return [tabPlugin(modules, icon), statusPlugin(modules), alertPlugin(modules), savedPlugin(modules)];
 }
 
 /** @param {any} LabIcon */
@@ -78,24 +80,29 @@ async function loadIcon(LabIcon) {
 }
 
 /**
- * The connected store, shared by the whole window.
- *
- * @type {Promise<import("./agent_grid.js").Store> | null}
+ * @typedef {object} Live What the whole window shares: the connected store, and the alerts.
+ * @property {import("./agent_grid.js").Store} store
+ * @property {import("./alerts/alert_list.js").AlertList} alerts
+ * @property {ReturnType<typeof import("./alerts/alert_actions.js").alertActionsOf> & {now: () => number}} actions
  */
-let storePromise = null;
 
-/** @param {any} app */
+/** @type {Promise<Live> | null} */
+let livePromise = null;
+
+/** @param {any} app @returns {Promise<Live>} */
 async function connect(app) {
-  const [{ createStore }, { keepConnected }] = await Promise.all([
-    import("./agent_grid.js"), import("./connection.js"),
+  const [{ createStore }, { keepConnected }, { createAlertList }, { alertActionsOf }] = await Promise.all([
+    import("./agent_grid.js"), import("./connection.js"), import("./alerts/alert_list.js"), import("./alerts/alert_actions.js"),
   ]);
+  const base = serverBase(PAGE, app.serviceManager.serverSettings);
   const store = createStore();
-  keepConnected(store, window, serverBase(PAGE, app.serviceManager.serverSettings));
-  return store;
+  const alerts = createAlertList();
+  keepConnected(store, window, base, alerts);
+  return { store, alerts, actions: { ...alertActionsOf(base, alerts), now: () => Date.now() + store.clockOffset } };
 }
 
 /** @param {any} app */
-const liveStore = (app) => (storePromise ??= connect(app));
+const liveState = (app) => (livePromise ??= connect(app));
 
 /**
  * Return a plugin with optional services, passed by name.
@@ -130,11 +137,11 @@ function tabPlugin({ application, apputils, launcher, mainmenu, widgets }, icon)
     const tracker = new apputils.WidgetTracker({ namespace: NAMESPACE });
     /** @type {any} */
     let tab = null;
-    /** @param {{settings?: unknown}} args */
-    const openTab = ({ settings }) => {
+    /** @param {{settings?: unknown, agent?: unknown}} args */
+    const openTab = ({ settings, agent }) => {
       if (tab === null || tab.isDisposed) {
         tab = createTab(widgets.Widget, {
-          store: () => liveStore(app),
+          live: () => liveState(app),
           base: serverBase(PAGE, app.serviceManager.serverSettings),
           title: TITLE, caption: CAPTION, icon,
           settings: typeof settings === "string" ? settings : "",
@@ -147,13 +154,14 @@ function tabPlugin({ application, apputils, launcher, mainmenu, widgets }, icon)
       }
       if (!tab.isAttached) app.shell.add(tab, "main");
       app.shell.activateById(tab.id);
+      if (typeof agent === "string") tab.showAgent(agent);
     };
     app.commands.addCommand(OPEN, {
       label: ({ isPalette }) => (isPalette ? `${TITLE}: open` : TITLE),
       caption: CAPTION,
       icon,
       // Notebook 7 shows one document per page: open a new page.
-      execute: services.shell ? openTab : () => { window.open(PAGE, NAMESPACE); },
+      execute: services.shell ? openTab : ({ agent }) => { window.open(addressOf(agent), NAMESPACE); },
     });
     services.palette?.addItem({ command: OPEN, category: "Other", args: { isPalette: true } });
     if (services.shell) {
@@ -186,7 +194,37 @@ function statusPlugin({ statusbar, widgets }) {
     const { node, start } = createStatusItem(document, () => app.commands.execute(OPEN));
     const item = new widgets.Widget({ node });
     statusBar.registerStatusItem(`${NAMESPACE}:status`, { item, align: "left", rank: STATUS_RANK });
-    liveStore(app).then(start, (error) => console.error("htmlgraph-nb: cannot show the agents in the status bar", error));
+    liveState(app).then(start, (error) => console.error("htmlgraph-nb: cannot show the agents in the status bar", error));
+  });
+}
+
+/** Return the URL of the page that shows an agent. @param {unknown} agent id; the page itself if it is none */
+export function addressOf(agent) {
+  const page = new URL(PAGE);
+  if (typeof agent === "string" && agent !== "") page.hash = String(new URLSearchParams({ selected: agent }));
+  return page.href;
+}
+
+/** @param {Record<string, any>} modules */
+function alertPlugin({ apputils, settings }) {
+  const tokens = { registry: settings?.ISettingRegistry };
+  return plugin("alerts", "Notifications about coding agents that need a person.", tokens, async (app, { registry }) => {
+    if (!apputils.Notification) return;
+    try {
+      const [{ alerts, actions }, texts, list, current] = await Promise.all([
+        liveState(app), import("./alerts/alert_texts.js"), import("./alerts/alert_list.js"),
+        loadLabAlertSettings(registry, `${NAMESPACE}:alerts`),
+      ]);
+      showLabAlerts(alerts, apputils.Notification, {
+        settings: current,
+        onOpen: (agent) => app.commands.execute(OPEN, { agent }),
+        onAcknowledge: actions.acknowledge,
+        worth: (changed) => list.worthNotifying(changed, "jupyter", actions.now()),
+        describe: texts.describePlace,
+      });
+    } catch (error) {
+      console.error("htmlgraph-nb: cannot notify of alerts", error);
+    }
   });
 }
 

@@ -1,8 +1,7 @@
 // @ts-check
-/** The item of JupyterLab's status bar: active agents, waiting agents, tokens. */
+/** The item of JupyterLab's status bar: active agents, waiting agents, alerts, tokens. */
 
 /** @typedef {import("./agent_grid.js").Counts} Counts */
-/** @typedef {import("./agent_grid.js").Store} Store */
 
 const WRITE_EVERY_MS = 500;
 const SEPARATOR = " · ";
@@ -14,15 +13,18 @@ const NO_BREAK_SPACE = "\u00a0";
  * @param {Counts} counts
  * @param {string} state of the connection
  * @param {(n: number) => string} formatTokens
+ * @param {number} [alerts] number of alerts that fire
  */
-export function statusText(counts, state, formatTokens) {
+export function statusText(counts, state, formatTokens, alerts = 0) {
   if (state === "connecting") return "Agents: connecting…";
   if (state !== "connected") return "Agents: not connected";
-  if (counts.total === 0) return "No agents";
+  const firing = alerts === 0 ? [] : [alerts === 1 ? "1 alert" : `${alerts} alerts`];
+  if (counts.total === 0) return ["No agents", ...firing].join(SEPARATOR);
   const tokens = formatTokens(counts.tokens).replace(/(?=[a-z]$)/i, NO_BREAK_SPACE);
   const parts = [`${counts.active} active`];
   if (counts.waiting > 0) parts.push(`${counts.waiting} waiting`);
   if (counts.cannot_work > 0) parts.push(`${counts.cannot_work} cannot work`);
+  parts.push(...firing);
   if (counts.tokens > 0) parts.push(`${tokens} tokens`);
   return parts.join(SEPARATOR);
 }
@@ -71,19 +73,21 @@ export function createStatusItem(doc, onOpen) {
 
   return {
     node,
-    /** Show the agents of a store. @param {Store} store */
-    async start(store) {
+    /** Show the agents and the number of alerts. @param {import("./lab.js").Live} live */
+    async start({ store, alerts }) {
       const { countAgents, formatTokens, visibleText } = await import("./agent_grid.js");
       let timer = 0;
       const render = () => {
         timer = 0;
         const counts = countAgents(store.agents.values());
         const { state, detail } = store.connection;
-        show(statusText(counts, state, formatTokens), visibleText(statusTitle(counts, { state, detail })));
-        button.toggleAttribute("data-waiting", state === "connected" && counts.waiting > 0);
+        show(statusText(counts, state, formatTokens, alerts.count), visibleText(statusTitle(counts, { state, detail })));
+        button.toggleAttribute("data-waiting", state === "connected" && (counts.waiting > 0 || alerts.count > 0));
         button.toggleAttribute("data-stale", state !== "connected");
       };
-      store.subscribe(() => { timer ||= setTimeout(render, WRITE_EVERY_MS); });
+      const schedule = () => { timer ||= setTimeout(render, WRITE_EVERY_MS); };
+      store.subscribe(schedule);
+      alerts.subscribe(schedule);
       render();
     },
   };

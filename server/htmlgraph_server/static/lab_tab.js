@@ -3,10 +3,8 @@
 
 import { loadHistory, markViewed } from "./api.js";
 
-/** @typedef {import("./agent_grid.js").Store} Store */
-
 const ID = "htmlgraph-nb-tab";
-const STYLES = ["agent_grid.css", "pages.css", "lab.css"];
+const STYLES = ["agent_grid.css", "pages.css", "alerts.css", "lab.css"];
 const SAVE_AFTER_MS = 500;
 const HINT = "Commands are typed in a terminal.";
 
@@ -26,7 +24,7 @@ export function addStyles(doc) {
  *
  * @param {any} Widget Lumino's class
  * @param {object} options
- * @param {() => Promise<Store>} options.store
+ * @param {() => Promise<import("./lab.js").Live>} options.live
  * @param {string} options.base URL of the server's page
  * @param {string} options.title
  * @param {string} options.caption
@@ -35,7 +33,7 @@ export function addStyles(doc) {
  * @param {(tab: any) => void} options.onSettings called when they change
  * @param {(code: string) => void} [options.onReplay] opens a notebook with the code of a replay
  */
-export function createTab(Widget, { store, base, title, caption, icon, settings, onSettings, onReplay }) {
+export function createTab(Widget, { live, base, title, caption, icon, settings, onSettings, onReplay }) {
   const disposed = new AbortController();
   let saveTimer = 0;
 
@@ -54,10 +52,14 @@ export function createTab(Widget, { store, base, title, caption, icon, settings,
 
     async fill() {
       try {
-        const [{ mountPages }, liveStore] = await Promise.all([import("./pages/shell.js"), store()]);
+        const [{ mountPages }, { store, alerts, actions }] = await Promise.all([import("./pages/shell.js"), live()]);
         if (disposed.signal.aborted) return;
+        const count = () => { this.title.label = alerts.count === 0 ? title : `(${alerts.count}) ${title}`; };
+        disposed.signal.addEventListener("abort", alerts.subscribe(count));
+        count();
         this.pages = mountPages(this.node, {
-          store: liveStore, base, hash: settings, signal: disposed.signal, onReplay,
+          store, base, hash: settings, signal: disposed.signal, onReplay, alerts,
+          alertActions: { ...actions, open: (agentId) => this.pages?.showAgent(agentId) },
           onHash: (hash) => this.save(hash),
           grid: {
             fill: true, hint: HINT, remember: true,
@@ -73,14 +75,20 @@ export function createTab(Widget, { store, base, title, caption, icon, settings,
     /** Select the next agent that needs a person, when the agents are known. @returns {Promise<boolean>} false if none does */
     async nextWaiting() {
       await this.ready;
-      const liveStore = await store();
+      const { store } = await live();
       await new Promise((resolve) => {
-        const check = () => { if (liveStore.connection.state !== "connecting") resolve(null); };
-        disposed.signal.addEventListener("abort", liveStore.subscribe(check));
+        const check = () => { if (store.connection.state !== "connecting") resolve(null); };
+        disposed.signal.addEventListener("abort", store.subscribe(check));
         disposed.signal.addEventListener("abort", resolve);
         check();
       });
       return !this.isDisposed && this.pages !== null && this.pages.nextWaiting();
+    }
+
+    /** Show an agent; without one the alerts. @param {string} agentId */
+    async showAgent(agentId) {
+      await this.ready;
+      this.pages?.showAgent(agentId);
     }
 
     /** Save the settings, so that a reload restores them. @param {string} hash */

@@ -6,7 +6,8 @@ import { register } from "node:module";
 import { mock, test } from "node:test";
 
 import { formatTokens } from "../../../htmlgraph_nb/static/grid/view/elements/format.js";
-import { makePlugins, OPEN, serverBase } from "../../../server/htmlgraph_server/static/lab.js";
+import { addressOf, makePlugins, OPEN, serverBase } from "../../../server/htmlgraph_server/static/lab.js";
+import { loadLabAlertSettings, readLabAlertSettings, showLabAlerts } from "../../../server/htmlgraph_server/static/lab_alerts.js";
 import { statusText, statusTitle } from "../../../server/htmlgraph_server/static/lab_status.js";
 
 const EXTENSION = new URL("../../../server/htmlgraph_server/labextension/", import.meta.url);
@@ -23,6 +24,13 @@ test("statusText counts active agents, waiting agents and tokens", () => {
   for (const state of ["reconnecting", "closed", "ended"]) {
     assert.equal(text({ total: 8, active: 5 }, state), "Agents: not connected");
   }
+});
+
+test("statusText counts alerts before the tokens", () => {
+  const counts = { ...NONE, total: 2, active: 1, tokens: 950 };
+  assert.equal(statusText(counts, "connected", formatTokens, 1), "1 active · 1 alert · 950 tokens");
+  assert.equal(statusText(NONE, "connected", formatTokens, 12), "No agents · 12 alerts");
+  assert.equal(statusText(counts, "closed", formatTokens, 12), "Agents: not connected");
 });
 
 test("statusTitle explains the item", () => {
@@ -97,6 +105,7 @@ function frontEnd(absent = []) {
     "@jupyterlab/launcher": tokens("ILauncher"),
     "@jupyterlab/mainmenu": tokens("IMainMenu"),
     "@jupyterlab/rendermime": tokens("IRenderMimeRegistry"),
+    "@jupyterlab/settingregistry": tokens("ISettingRegistry"),
     "@jupyterlab/statusbar": tokens("IStatusBar"),
     "@lumino/widgets": { Widget: class {} },
   };
@@ -120,16 +129,16 @@ function page(t) {
 test("plugins require no optional module", async (t) => {
   const links = page(t);
   const plugins = await makePlugins(frontEnd([
-    "@jupyterlab/launcher", "@jupyterlab/mainmenu", "@jupyterlab/rendermime", "@jupyterlab/statusbar",
+    "@jupyterlab/launcher", "@jupyterlab/mainmenu", "@jupyterlab/rendermime", "@jupyterlab/settingregistry", "@jupyterlab/statusbar",
   ]));
   assert.deepEqual(plugins.map(({ id, autoStart }) => [id, autoStart]), [
-    ["htmlgraph-nb:tab", true], ["htmlgraph-nb:status", true], ["htmlgraph-nb:saved", true],
+    ["htmlgraph-nb:tab", true], ["htmlgraph-nb:status", true], ["htmlgraph-nb:alerts", true], ["htmlgraph-nb:saved", true],
   ]);
   assert.equal(plugins.some(({ requires }) => requires?.length > 0), false);
   assert.deepEqual(plugins.map(({ optional }) => optional.map(({ name }) => name)), [
-    ["ILabShell", "ILayoutRestorer", "ICommandPalette"], [], [],
+    ["ILabShell", "ILayoutRestorer", "ICommandPalette"], [], [], [],
   ]);
-  assert.deepEqual(links.map((href) => href.split("/").at(-1)), ["agent_grid.css", "pages.css", "lab.css"]);
+  assert.deepEqual(links.map((href) => href.split("/").at(-1)), ["agent_grid.css", "pages.css", "alerts.css", "lab.css"]);
   await assert.rejects(makePlugins(frontEnd(["@lumino/widgets"])), /does not provide @lumino\/widgets/);
 });
 
@@ -150,4 +159,77 @@ test("open command opens the page if there is no shell", async (t) => {
   assert.match(commands.get(OPEN).icon.svgstr, /^<svg/);
   commands.get(OPEN).execute({});
   assert.deepEqual(opened, [["htmlgraph_server", "htmlgraph-nb"]]);
+});
+
+test("addressOf selects an agent", () => {
+  assert.equal(new URL(addressOf("a&b c")).hash, "#selected=a%26b+c");
+  for (const none of [undefined, "", 4]) assert.equal(new URL(addressOf(none)).hash, "");
+});
+
+test("settings of alerts have defaults", async () => {
+  const all = { severities: ["critical", "warning", "info"], mute: false };
+  assert.deepEqual(readLabAlertSettings(undefined), all);
+  assert.deepEqual(readLabAlertSettings({ severities: 4, mute: "x" }), all);
+  assert.deepEqual(readLabAlertSettings({ severities: ["critical"], mute: true }), { severities: ["critical"], mute: true });
+  mock.method(console, "debug", () => {});
+  assert.deepEqual((await loadLabAlertSettings(undefined, "x"))(), all);
+  assert.deepEqual((await loadLabAlertSettings({ load: async () => { throw new Error("404"); } }, "x"))(), all);
+  mock.restoreAll();
+  const settings = { composite: { mute: true } };
+  const current = await loadLabAlertSettings({ load: async () => settings }, "x");
+  settings.composite = { mute: false };
+  assert.equal(current().mute, false);
+});
+
+/** A list of alerts, a front end's notifications, and what was called. */
+function labAlerts(settings = { severities: ["critical", "warning", "info"], mute: false }, before = []) {
+  const calls = [];
+  let listener = null;
+  const Notification = {
+    emit: (text, type, options) => calls.push(["emit", text, type, options]) && `n${calls.length}`,
+    dismiss: (id) => calls.push(["dismiss", id]),
+    error: (text) => calls.push(["error", text]),
+  };
+  const alerts = { subscribe: (take) => { listener = take; }, section: () => before };
+  showLabAlerts(alerts, Notification, {
+    settings: () => settings, worth: (changed) => changed.filter(({ state, acknowledgedAt }) => state === "firing" && acknowledgedAt === null), describe: ({ project }) => project,
+    onOpen: (id) => calls.push(["open", id]), onAcknowledge: async (id) => { throw new Error(`no ${id}`); },
+  });
+  return { calls, take: (...changed) => listener(changed) };
+}
+const labAlert = (id, more = {}) => ({
+  id, message: `${id} waits.`, severity: "warning", state: "firing", acknowledgedAt: null, agentId: `agent-${id}`, project: "shop", ...more,
+});
+
+test("showLabAlerts shows an alert once and dismisses it at its end", async () => {
+  const { calls, take } = labAlerts();
+  take(labAlert("a"));
+  take(labAlert("a"));
+  const [[, text, type, { autoClose, actions }]] = calls;
+  assert.deepEqual([calls.length, text, type, autoClose, actions.map(({ label }) => label)],
+    [1, "a waits.\nshop", "warning", 12_000, ["Open", "Acknowledge"]]);
+  actions[0].callback();
+  await actions[1].callback();
+  assert.deepEqual(calls.slice(1), [["open", "agent-a"], ["error", "The alert could not be acknowledged: no a"]]);
+  take(labAlert("a", { acknowledgedAt: 1 }));
+  assert.deepEqual(calls.at(-1), ["dismiss", "n1"]);
+  take(labAlert("b", { severity: "critical" }));
+  assert.deepEqual([calls.at(-1)[2], calls.at(-1)[3].autoClose], ["error", false]);
+});
+
+test("showLabAlerts respects the settings and shows what fired before", () => {
+  const muted = labAlerts({ severities: ["critical", "warning", "info"], mute: true }, [labAlert("a")]);
+  const severe = labAlerts({ severities: ["critical"], mute: false }, [labAlert("a"), labAlert("b", { severity: "critical" })]);
+  assert.deepEqual(muted.calls, []);
+  assert.deepEqual(severe.calls.map(([, text]) => text), ["b waits.\nshop"]);
+});
+
+test("showLabAlerts joins many alerts", () => {
+  const { calls, take } = labAlerts();
+  take(...["a", "b", "c", "d"].map((id) => labAlert(id)));
+  assert.deepEqual(calls.map(([, text]) => text), ["4 alerts, the first: a waits."]);
+  calls[0][3].actions[0].callback();
+  assert.deepEqual(calls.at(-1), ["open", ""]);
+  take(labAlert("a", { state: "resolved" }));
+  assert.deepEqual(calls.at(-1), ["open", ""]);
 });

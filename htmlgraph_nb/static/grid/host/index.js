@@ -21,10 +21,10 @@
  * `.hg-empty` is shown when there are no agents, `.hg-none` when the filter hides all of them.
  */
 
-export { readPresence, readConnection } from "../model/agent.js";
+export { isRecord, readConnection, readPresence, readText, readTime } from "../model/agent.js";
 export { copyButton, createFrameScheduler, h, icon, setAttribute, setStyle, setText } from "../view/elements/dom.js";
 export { iconOfKind } from "../view/elements/fields.js";
-export { describeConnection, describeAgent, formatAge, formatCount, formatDuration, formatShare, formatSpan, formatTokens, formatUsd, visibleText, STATE_NAMES } from "../view/elements/format.js";
+export { describeConnection, describeAgent, formatAge, formatCount, formatDuration, formatMoment, formatShare, formatSpan, formatTokens, formatUsd, visibleText, STATE_NAMES } from "../view/elements/format.js";
 export { createHead } from "../view/elements/page_head.js";
 export { attachPopover, createPopover } from "../view/elements/popover.js";
 export { kindLabel, nameAgent, shortId } from "../model/names.js";

@@ -2,6 +2,7 @@
 /** The pages Agents, Costs and Sessions in one element. Which one is shown, and its settings, are a URL fragment. */
 
 import { createSettings, mountGrid } from "../agent_grid.js";
+import { attachAlerts } from "../alerts/alert_panel.js";
 import { hashOfSettings, settingsFromHash } from "../url_settings.js";
 import { costsFromHash, hashOfCosts, hashOfSessions, pageOfHash, PAGES, sessionsFromHash } from "./page_settings.js";
 
@@ -36,9 +37,11 @@ const WRITE_AFTER_MS = 200;
  * @param {string} [options.logo]
  * @param {Partial<import("../../../../htmlgraph_nb/static/grid/view/mount.js").MountOptions>} options.grid options of the grid
  * @param {((code: string) => void) | null} [options.onReplay] opens a notebook with the code of a replay
+ * @param {import("../alerts/alert_list.js").AlertList} [options.alerts] shown in the header
+ * @param {import("../alerts/alert_panel.js").AlertActions} [options.alertActions]
  * @param {AbortSignal} [options.signal] removes the page
  */
-export function mountPages(el, { store, base, hash: first, onHash, page = false, logo, grid, onReplay, signal }) {
+export function mountPages(el, { store, base, hash: first, onHash, page = false, logo, grid, onReplay, alerts, alertActions, signal }) {
   const win = /** @type {Window & typeof globalThis} */ (el.ownerDocument.defaultView);
   /** The last fragment of each page. @type {Record<PageName, string>} */
   const hashes = { agents: "", costs: "page=costs", sessions: "page=sessions" };
@@ -49,6 +52,8 @@ export function mountPages(el, { store, base, hash: first, onHash, page = false,
   let shown = null;
   /** @type {PageName | null} */
   let shownName = null;
+  /** @type {ReturnType<typeof attachAlerts> | null} */
+  let panel = null;
   let visit = 0;
   let ready = Promise.resolve();
 
@@ -68,6 +73,18 @@ export function mountPages(el, { store, base, hash: first, onHash, page = false,
   const write = (name, hash, isStep) => {
     hashes[name] = hash;
     if (current === name) onHash(hash, isStep);
+  };
+
+  const stop = () => {
+    panel?.stop();
+    panel = null;
+    shown?.stop();
+    shown = null;
+  };
+  /** Add the alerts to the header of the page that was mounted. */
+  const addAlerts = () => {
+    const root = /** @type {HTMLElement | null} */ (el.querySelector(".htmlgraph-grid"));
+    if (root !== null && alerts !== undefined && alertActions !== undefined) panel = attachAlerts(root, alerts, alertActions);
   };
 
   /** @param {string} hash */
@@ -141,16 +158,17 @@ export function mountPages(el, { store, base, hash: first, onHash, page = false,
         const mount = await open(name, text);
         // Another page was chosen while its module was loading.
         if (number !== visit || signal?.aborted) return;
-        shown?.stop();
+        stop();
         shown = mount();
         shownName = name;
+        addAlerts();
         // The fragment may have changed meanwhile.
         if (hashes[name] !== text) shown.show(hashes[name]);
         if (hadFocus) /** @type {HTMLElement | null} */ (el.querySelector("[data-page-link][aria-current]"))?.focus({ preventScroll: true });
       } catch (error) {
         if (number !== visit) return;
-        shown?.stop();
-        shown = shownName = current = null;
+        stop();
+        shownName = current = null;
         el.textContent = `This page could not be loaded: ${error}. Reload to try again.`;
       }
     })();
@@ -170,11 +188,19 @@ export function mountPages(el, { store, base, hash: first, onHash, page = false,
     event.preventDefault();
     go(hash, true);
   }, { signal });
-  signal?.addEventListener("abort", () => shown?.stop(), { once: true });
+  signal?.addEventListener("abort", stop, { once: true });
   show(first);
 
   return {
     show,
+    /** Show an agent; without one open the list of alerts. @param {string} agentId */
+    async showAgent(agentId) {
+      if (agentId === "") return panel?.open();
+      const parameters = new URLSearchParams(current === "agents" ? hashes.agents : "");
+      parameters.set("selected", agentId);
+      go(parameters.toString(), true);
+      return ready;
+    },
     /** Show the agents and select the next one that waits. @returns {Promise<boolean>} false if none does */
     async nextWaiting() {
       if (current !== "agents") go(hashes.agents, true);

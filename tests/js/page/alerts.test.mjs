@@ -93,12 +93,12 @@ test("createAlertList is bounded and keeps what fires", () => {
 
 test("texts describe place, times, mute and counts", () => {
   const one = readAlert(alert("a"));
-  assert.equal(describePlace(one), "Warning · Claude Code · shop · main · box");
-  assert.equal(describeTimes(one, NOW), "30s ago");
+  assert.equal(describePlace(one), "Claude Code · shop · main · box");
+  assert.equal(describeTimes(one, NOW), "Warning · 30s ago");
   const past = readAlert(alert("a", {
     state: "resolved", resolved_at: at(0), acknowledged_at: at(-3), acknowledged_by: "ada", silenced: true,
   }));
-  assert.equal(describeTimes(past, NOW + 5_000), "ended 5s ago after 30 s · acknowledged by ada · not sent: muted or quiet hours");
+  assert.equal(describeTimes(past, NOW + 5_000), "Warning · ended 5s ago after 30 s · acknowledged by ada · not sent: muted or quiet hours");
   assert.equal(describeMute(null, NOW), "");
   assert.equal(describeMute(NOW - 1, NOW), "");
   assert.match(describeMute(NOW + 3_600_000, NOW), /^Muted until (tomorrow )?\d\d:\d\d$/);
@@ -181,7 +181,7 @@ test("notifier shows an alert once in all tabs, and closes it when it ends", asy
   for (const { list } of [one, two]) list.receive(message("a"));
   await settle();
   assert.deepEqual([...one.shown, ...two.shown].map(({ title, tag, body }) => [title, tag, body]),
-    [["a waits for you.", "htmlgraph-nb.a", "Warning · Claude Code · shop · main · box"]]);
+    [["a waits for you.", "htmlgraph-nb.a", "Claude Code · shop · main · box"]]);
   const [tab] = [one, two].filter(({ shown }) => shown.length > 0);
   tab.shown[0].onclick();
   assert.deepEqual([tab.opened, tab.win.focused, tab.shown[0].closed], [["claude-1"], 1, true]);

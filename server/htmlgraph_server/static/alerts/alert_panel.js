@@ -2,7 +2,7 @@
 /** The button with the number of alerts, and the panel that it opens. */
 
 import { attachPopover, h, icon, setAttribute, setText, visibleText } from "../agent_grid.js";
-import { describeMute, describeNotifications, describePlace, describeTimes, announceAlerts, badgeText, countAlerts, secondsUntilTomorrow } from "./alert_texts.js";
+import { describeMute, describeNotifications, describePlace, describeTimes, announceAlerts, badgeText, secondsUntilTomorrow } from "./alert_texts.js";
 
 /** @typedef {import("./alert_list.js").Alert} Alert */
 /** @typedef {import("./alert_list.js").AlertList} AlertList */
@@ -12,6 +12,10 @@ const SECTIONS = /** @type {Record<Section, string>} */ ({ firing: "Firing", ack
 const NONE = "No alert is firing.";
 const HOUR_S = 3_600;
 const TICK_MS = 10_000;
+/** From this number of alerts on, a button acknowledges all. */
+const MANY = 3;
+/** Requests at a time. */
+const AT_ONCE = 4;
 /** Past alerts that are shown. */
 const PAST_MAX = 50;
 const DRAW_AFTER_MS = 50;
@@ -79,6 +83,16 @@ export function attachAlerts(root, alerts, actions) {
   /** @param {number} seconds */
   const mute = (seconds) => run(() => actions.mute(seconds), "Alerts could not be muted");
 
+  /** Acknowledge what is shown as firing. */
+  const acknowledgeAll = async () => {
+    const ids = alerts.section("firing").map(({ id }) => id);
+    while (ids.length > 0) await Promise.all(ids.splice(0, AT_ONCE).map(actions.acknowledge));
+  };
+
+  view.all.addEventListener("click", () => {
+    view.root.focus({ preventScroll: true });
+    run(acknowledgeAll, "Not all alerts could be acknowledged");
+  });
   view.hour.addEventListener("click", () => mute(HOUR_S));
   view.tomorrow.addEventListener("click", () => mute(secondsUntilTomorrow(actions.now())));
   view.unmute.addEventListener("click", () => mute(0));
@@ -118,7 +132,6 @@ export function attachAlerts(root, alerts, actions) {
 
   const drawPanel = () => {
     const now = actions.now();
-    setText(view.title, countAlerts(alerts.count));
     const muted = describeMute(alerts.mutedUntil, now);
     setText(view.muted, muted);
     for (const element of [view.hour, view.tomorrow, view.muteLabel]) element.hidden = muted !== "";
@@ -147,6 +160,7 @@ export function attachAlerts(root, alerts, actions) {
       item.remove();
       items.delete(id);
     }
+    view.all.hidden = alerts.count < MANY;
     view.none.hidden = alerts.count > 0;
     setText(view.none, !alerts.known && loading ? "Loading…" : NONE);
   };
@@ -200,7 +214,7 @@ export function attachAlerts(root, alerts, actions) {
 function buildPanel(doc) {
   /** @param {string} name @param {string} text */
   const smallButton = (name, text) => h(doc, "button", { type: "button", class: "hg-button", "data-control": name }, [text]);
-  const title = h(doc, "h2", { class: "hg-alerts-title" }, [""]);
+  const title = h(doc, "h2", { class: "hg-alerts-title" }, ["Alerts"]);
   const muteLabel = h(doc, "span", { class: "hg-alerts-label" }, ["Mute"]);
   const muted = h(doc, "span", { class: "hg-alerts-label", "data-field": "muted" }, [""]);
   const hour = smallButton("mute-hour", "1 hour");
@@ -214,13 +228,15 @@ function buildPanel(doc) {
   const notifications = h(doc, "div", { class: "hg-alerts-row", "data-field": "notifications" }, [notifyText, notify]);
   const problem = h(doc, "div", { class: "hg-alerts-problem", role: "alert", hidden: "" }, [""]);
   const none = h(doc, "div", { class: "hg-alerts-none" }, [NONE]);
+  const all = h(doc, "button", { type: "button", class: "hg-more", "data-control": "acknowledge-all", hidden: "" }, ["Acknowledge all"]);
   /** @type {Record<string, {section: HTMLElement, count: HTMLElement, list: HTMLElement}>} */
   const sections = {};
   for (const [name, label] of Object.entries(SECTIONS)) {
     const count = h(doc, "span", { class: "hg-alerts-number" }, ["0"]);
     const list = h(doc, "ul", { class: "hg-alert-list" });
     const section = h(doc, "section", { "data-section": name, "aria-label": `${label} alerts`, hidden: "" },
-      [h(doc, "h3", { class: "hg-alerts-heading" }, [label, " ", count]), list]);
+      [h(doc, "div", { class: "hg-alerts-section" }, [h(doc, "h3", { class: "hg-alerts-heading" }, [label, " ", count])]), list]);
+    if (name === "firing") section.firstElementChild?.append(all);
     sections[name] = { section, count, list };
   }
   const root = h(doc, "div", { class: "hg-alerts-body", tabindex: "-1" }, [
@@ -229,7 +245,7 @@ function buildPanel(doc) {
     ]),
     notifications, problem, none, ...Object.values(sections).map(({ section }) => section),
   ]);
-  return { root, title, muteLabel, muted, hour, tomorrow, unmute, notifications, notifyText, notify, problem, none, sections };
+  return { root, muteLabel, muted, hour, tomorrow, unmute, notifications, notifyText, notify, problem, none, all, sections };
 }
 
 /** @param {Document} doc @param {Alert} alert */
@@ -253,7 +269,10 @@ function drawItem({ item, message, place, times, acknowledge }, alert, section, 
   setAttribute(item, "data-section-of", section);
   setText(message, visibleText(alert.message));
   if (alert.agentId !== "") setAttribute(message, "title", "Show the agent");
-  setText(place, visibleText(describePlace(alert)));
+  const about = visibleText(describePlace(alert));
+  setText(place, about);
+  setAttribute(place, "title", about);
+  place.hidden = about === "";
   setText(times, visibleText(describeTimes(alert, now)));
   setAttribute(acknowledge, "aria-label", `Acknowledge: ${visibleText(alert.message)}`);
   acknowledge.hidden = section !== "firing";

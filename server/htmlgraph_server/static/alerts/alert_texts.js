@@ -17,14 +17,18 @@ export const badgeText = (n) => (n <= 0 ? "" : n > BADGE_MAX ? `${BADGE_MAX}+` :
 /** Return a number of alerts in words. @param {number} n */
 export const countAlerts = (n) => (n === 0 ? "No alerts" : n === 1 ? "1 alert" : `${n} alerts`);
 
-/** Return where an alert is about: severity, agent, project, branch, host. @param {Alert} alert */
-export function describePlace({ severity, agentKind, project, branch, host }) {
-  return [SEVERITY_NAMES[severity], kindLabel(agentKind), project, branch, host].filter(Boolean).join(" · ");
+/** Return what an alert is about: kind of agent, project, branch, host. @param {Alert} alert */
+export function describePlace({ agentKind, project, branch, host }) {
+  return [kindLabel(agentKind), project, branch, host].filter(Boolean).join(" · ");
 }
 
-/** Return when an alert fired, ended and was acknowledged. @param {Alert} alert @param {number} now ms since 1970 */
-export function describeTimes({ state, firedAt, resolvedAt, acknowledgedAt, acknowledgedBy, silenced }, now) {
-  const parts = [];
+/**
+ * Return the severity of an alert, and when it fired, ended and was acknowledged.
+ *
+ * @param {Alert} alert @param {number} now ms since 1970
+ */
+export function describeTimes({ severity, state, firedAt, resolvedAt, acknowledgedAt, acknowledgedBy, silenced }, now) {
+  const parts = [SEVERITY_NAMES[severity]];
   if (state === "resolved") {
     const lasted = resolvedAt === null ? "" : ` after ${formatSpan(resolvedAt - firedAt)}`;
     parts.push(`ended ${formatAge(resolvedAt ?? firedAt, now)}${lasted}`);

@@ -17,6 +17,7 @@ Each request gets the next behavior; the last one is used for all further reques
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import socket
 import struct
@@ -189,10 +190,11 @@ class MemoryOutbox:
     errors: list[tuple[int, str, datetime | None]] = field(default_factory=list)
     broken: Exception | None = None
     reads: int = 0
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def add(self, channel: str, **values: Any) -> int:
         """Add a delivery and return its id."""
-        number = len(self.waiting) + len(self.done) + len(self.errors) + 1
+        number = next(self._numbers)
         alert = fired_alert(**values)
         self.waiting[number] = Delivery(number, alert, channel, 0, alert.fired_at)
         return number

@@ -24,19 +24,7 @@ _MAX_ERROR = 300
 _HIDDEN = "***"
 
 
-class _Lines(logging.Handler):
-    """Keeps the warnings of apprise."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if len(self.lines) < 5:
-            self.lines.append(record.getMessage())
-
-
-def redact(text: str, url: str) -> str:
+def redact_url(text: str, url: str) -> str:
     """Return a text without the parts of a URL, each of which may be a secret."""
     rest = url.partition("://")[2]
     parts = {part for part in re.split(r"[:/?#\[\]@!$&'()*+,;=\s]+", rest) if len(part) >= 3}
@@ -54,23 +42,23 @@ def send_one(url: str, title: str, body: str, severity: str) -> str:
     # Redirects could lead to another host.
     asset = apprise.AppriseAsset(app_id="htmlgraph-nb", http_redirects=False)
     service = apprise.Apprise(asset=asset)
-    log = _Lines()
-    logger = logging.getLogger("apprise")
-    logger.addHandler(log)
+    capture: Any = apprise.LogCapture
     try:
-        if not service.add(url):
-            return INVALID
-        sent = service.notify(
-            body=body, title=title, notify_type=_TYPES.get(severity, "info"), body_format="text"
-        )
+        with capture(level=logging.WARNING, fmt="%(message)s") as log:
+            if not service.add(url):
+                return INVALID
+            sent = service.notify(
+                body=body,
+                title=title,
+                notify_type=_TYPES.get(severity, "info"),
+                body_format="text",
+            )
+            cause = " ".join(log.getvalue().split())
     except Exception as error:  # noqa: BLE001 - errors of any of its 100 services
-        return redact(f"apprise: {type(error).__name__}: {error}", url)[:_MAX_ERROR]
-    finally:
-        logger.removeHandler(log)
+        return redact_url(f"apprise: {type(error).__name__}: {error}", url)[:_MAX_ERROR]
     if sent:
         return ""
-    cause = " ".join(" ".join(log.lines).split())
-    return redact(f"apprise: {cause or 'it could not be sent'}", url)[:_MAX_ERROR]
+    return redact_url(f"apprise: {cause or 'it could not be sent'}", url)[:_MAX_ERROR]
 
 
 def answer_lines(lines: Iterable[str]) -> Iterable[str]:
@@ -88,7 +76,6 @@ def main() -> int:
     """Answer the requests of standard input until it is closed."""
     # Ctrl-C in the server's terminal reaches this process, too; the server ends it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.getLogger("apprise").propagate = False
     # Services must not write to the pipe of the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 BATCH = 20
 """Most deliveries of a channel in memory."""
-POLL_S = 5.0
+OUTBOX_POLL_S = 5.0
 """Interval at which the outbox is read without a reason."""
 STOP_S = 3.0
 """How long ``close`` waits for the thread."""
@@ -249,7 +249,7 @@ class _ChannelTask:
 
     async def _wait(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(POLL_S):
+            async with asyncio.timeout(OUTBOX_POLL_S):
                 await self._woken.wait()
 
     async def _pending(self) -> list[Delivery]:

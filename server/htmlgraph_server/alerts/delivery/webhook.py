@@ -26,8 +26,10 @@ from urllib.parse import urljoin, urlsplit
 
 from tornado.httpclient import HTTPClientError, HTTPRequest, HTTPResponse
 from tornado.httputil import HTTPHeaders
+from tornado.iostream import IOStream
 from tornado.netutil import Resolver
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
+from tornado.tcpclient import TCPClient
 
 from htmlgraph_nb import __version__
 from htmlgraph_nb.alerts.channels import AlertChannel, check_webhook_url
@@ -193,6 +195,20 @@ class DaemonResolver(Resolver):
         return await answer
 
 
+class _Connector(TCPClient):
+    """Keeps its connections, because the HTTP client has no way to give up a request."""
+
+    def __init__(self) -> None:
+        super().__init__(DaemonResolver())
+        self.streams: list[IOStream] = []
+
+    async def connect(self, *args: Any, **options: Any) -> IOStream:
+        """See tornado.tcpclient.TCPClient."""
+        stream = await super().connect(*args, **options)
+        self.streams.append(stream)
+        return stream
+
+
 class _Attempt:
     """One request.
 
@@ -207,7 +223,6 @@ class _Attempt:
         self._lines = HTTPHeaders()
         self._received = asyncio.Event()
         self._n_bytes = 0
-        self._over = False
         self._request = HTTPRequest(
             url,
             method="POST",
@@ -222,9 +237,9 @@ class _Attempt:
 
     async def run(self) -> str:
         """Send the request and wait for the headers, and shortly for the body; return the error."""
-        client = SimpleAsyncHTTPClient(
-            force_instance=True, max_header_size=MAX_RESPONSE_BYTES, resolver=DaemonResolver()
-        )
+        client = SimpleAsyncHTTPClient(force_instance=True, max_header_size=MAX_RESPONSE_BYTES)
+        client.tcp_client.close()
+        client.tcp_client = connector = _Connector()
         response = asyncio.ensure_future(client.fetch(self._request, raise_error=False))
         response.add_done_callback(_retrieve)
         headers = asyncio.ensure_future(self._received.wait())
@@ -236,14 +251,12 @@ class _Attempt:
                 return ""
             return _describe(response)
         finally:
-            # The connection is closed by its next byte, or by its own timeout.
-            self._over = True
             headers.cancel()
             client.close()
+            for stream in connector.streams:
+                stream.close()
 
     def _on_header(self, line: str) -> None:
-        if self._over:
-            raise _EnoughRead
         if line.startswith("HTTP/"):
             self._status = int(line.split(maxsplit=2)[1])
             self._lines = HTTPHeaders()
@@ -256,7 +269,7 @@ class _Attempt:
 
     def _on_data(self, data: bytes) -> None:
         self._n_bytes += len(data)
-        if self._over or self._n_bytes > MAX_RESPONSE_BYTES:
+        if self._n_bytes > MAX_RESPONSE_BYTES:
             raise _EnoughRead
 
 

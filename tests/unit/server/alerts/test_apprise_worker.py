@@ -7,14 +7,14 @@ import json
 import pytest
 
 from htmlgraph_server.alerts.delivery import apprise_worker
-from htmlgraph_server.alerts.delivery.apprise_worker import answer_lines, redact
+from htmlgraph_server.alerts.delivery.apprise_worker import answer_lines, redact_url
 
 
-def test_redact_hides_each_part_of_the_address() -> None:
+def test_redact_url_hides_each_part_of_the_address() -> None:
     """Also in decoded form."""
     url = "ntfys://user:p%40ss-word@ntfy.example.org/agents-4711?token=tk_1"
     text = "no route to ntfy.example.org: agents-4711 tk_1 p@ss-word p%40ss-word user"
-    hidden = redact(text, url)
+    hidden = redact_url(text, url)
     for part in ("4711", "tk_1", "word", "user", "example"):
         assert part not in hidden
 

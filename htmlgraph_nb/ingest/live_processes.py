@@ -265,7 +265,7 @@ def agent_of_command(name: str, arguments: Sequence[str]) -> str | None:
         arguments: its arguments, the program first.
     """
     words = [name, *arguments[:1]]
-    is_script = bool(arguments) and _stem(arguments[0]) in _INTERPRETERS
+    is_script = bool(arguments) and _is_interpreter(_stem(arguments[0]))
     scripts = [word for word in arguments[1:4] if not word.startswith("-")] if is_script else []
     for word in (*words, *scripts[:1]):
         if (agent := _AGENT_OF_COMMAND.get(_stem(word))) is not None:
@@ -276,6 +276,10 @@ def agent_of_command(name: str, arguments: Sequence[str]) -> str | None:
             if folder in path:
                 return agent
     return None
+
+
+def _is_interpreter(name: str) -> bool:
+    return name in _INTERPRETERS or name.startswith("python")
 
 
 def _stem(path: str) -> str:

@@ -196,6 +196,7 @@ def test_banner_offers_hooks_for_agents_known_from_files(
     page = open_page(server.url).page
     banner = page.locator(".hg-banner")
     expect(banner).to_contain_text("htmlgraph-nb connect claude")
+    expect(banner.get_by_role("link")).to_have_attribute("href", "coverage")
     expect(card(page, "claude-1").get_by_text("no hooks")).to_be_visible()
     control(page, "dismiss").click()
     expect(banner).to_be_hidden()

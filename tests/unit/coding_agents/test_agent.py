@@ -13,6 +13,7 @@ import pytest
 from htmlgraph_nb.coding_agents.agent import CodingAgent
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.errors import InvalidEvent
+from tests.helpers.agent_lists import CONNECTABLE
 from tests.helpers.paths import ROOT
 from tests.helpers.simulated_session import SIMULATED, simulate_session
 
@@ -128,3 +129,22 @@ def test_agent_hook_session_does_not_wait_for_a_fifo(tmp_path: Path) -> None:
     os.mkfifo(path)
     payload = {"transcript_path": str(path), "session_id": "bbbbbbbb-1"}
     assert AGENTS["gemini"].hook_session(payload) is None
+
+
+GRID = ROOT / "htmlgraph_nb/static/grid"
+
+
+def test_agent_labels_are_those_of_the_grid() -> None:
+    """The grid names the kinds of agents as the commands do."""
+    text = (GRID / "model/names.js").read_text(encoding="utf-8").partition("KIND_LABELS")[2]
+    shown = dict(re.findall(r'"?([\w-]+)"?: "([^"]+)"', text.partition("});")[0]))
+    assert {name: shown.get(name) for name in AGENTS} == {
+        name: agent.label for name, agent in AGENTS.items()
+    }
+
+
+def test_agents_to_connect_are_those_of_the_grid() -> None:
+    """The banner offers to connect each agent that has hooks."""
+    text = (GRID / "view/server_bar.js").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"CONNECTABLE = \[(.*?)\]", text, re.S)
+    assert re.findall(r'"([\w-]+)"', listed) == CONNECTABLE

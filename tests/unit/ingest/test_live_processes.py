@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.coding_agents.session import SessionRoot
 from htmlgraph_nb.ingest.live_processes import (
     AgentProcess,
@@ -145,6 +146,8 @@ def test_find_live_reports_the_kinds_of_agents() -> None:
         (["node", "/lib/node_modules/@anthropic-ai/claude-code/cli.js"], "claude"),
         (["node", "/x/@openai/codex/bin/codex.js", "exec"], "codex"),
         (["C:\\Users\\me\\claude.exe"], "claude"),
+        (["/usr/bin/python3.12", "-E", "/home/me/.local/bin/codex"], "codex"),
+        (["python3", "codex.py"], None),
         (["node", "server.js", "claude"], None),
         (["vim", "claude"], None),
         (["claude-monitor"], None),
@@ -155,6 +158,17 @@ def test_agent_of_command(arguments: list[str], agent: str | None) -> None:
     """Programs and node scripts with the name of an agent, and no others."""
     name = os.path.basename(arguments[0])[:15] if arguments else "kworker"
     assert agent_of_command(name, arguments) == agent
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_agent_of_command_knows_all_agents(agent: str) -> None:
+    """The programs of an agent and the scripts of its packages are those of no other agent."""
+    for name in AGENTS[agent].commands:
+        assert agent_of_command(name[:15], [f"/usr/bin/{name}"]) == agent
+        assert agent_of_command("node", ["node", f"/home/me/.bun/bin/{name}", "-p"]) == agent
+    for package in AGENTS[agent].packages:
+        script = f"/usr/lib/node_modules/{package}/dist/cli.js"
+        assert agent_of_command("node", ["/usr/bin/node", "--no-warnings", script]) == agent
 
 
 @pytest.mark.parametrize(

@@ -23,19 +23,26 @@ function commandOf(doc, command) {
   return h(doc, "span", { class: "hg-command" }, [h(doc, "code", {}, [command]), copyButton(doc, command, () => command)]);
 }
 
+/** Return the link to the table of agents, on the server's own page. @param {Document} doc */
+function coverageLink(doc) {
+  return h(doc, "a", { href: "coverage", "data-control": "coverage" }, ["What is seen of each agent"]);
+}
+
 /**
  * Return what to do next when there are no agents.
  *
- * @param {Document} doc
+ * @param {Document} doc @param {boolean} [page] whether it is on the server's own page
  */
-export function nextSteps(doc) {
+export function nextSteps(doc, page = false) {
   const steps = /** @type {const} */ ([
-    ["htmlgraph-nb connect claude", "Claude Code reports by hooks, also when it waits for you; codex and gemini do too."],
+    ["htmlgraph-nb connect claude", "Claude Code reports by hooks, also when it waits for you; without a name the command lists all agents."],
     [SDK_LINE, "A Python program reports what it does."],
     ["htmlgraph-nb demo", "Simulated agents, to look around."],
   ]);
-  return h(doc, "div", { class: "hg-steps" }, steps.map(([command, text]) =>
-    h(doc, "div", { class: "hg-step" }, [commandOf(doc, command), h(doc, "span", { class: "hg-step-text" }, [text])])));
+  return h(doc, "div", { class: "hg-steps" }, [
+    ...steps.map(([command, text]) => h(doc, "div", { class: "hg-step" }, [commandOf(doc, command), h(doc, "span", { class: "hg-step-text" }, [text])])),
+    ...(page ? [h(doc, "div", { class: "hg-step" }, [coverageLink(doc)])] : []),
+  ]);
 }
 
 /** @param {Document} doc @returns {HTMLElement} */
@@ -68,8 +75,9 @@ function drawQuota(el, quota, now) {
 /**
  * @param {Document} doc
  * @param {boolean} [remember] whether the browser keeps that the banner was dismissed; else until the view is closed
+ * @param {boolean} [page] whether it is on the server's own page
  */
-export function createServerBar(doc, remember = false) {
+export function createServerBar(doc, remember = false, page = false) {
   const quotas = h(doc, "div", { class: "hg-quotas", role: "group", "aria-label": "Quotas", hidden: "" });
   const backfill = h(doc, "div", { class: "hg-backfill", hidden: "" }, [
     h(doc, "span", { class: "hg-backfill-text" }, [""]), h(doc, "span", { class: "hg-quota-bar" }, [h(doc, "span", { class: "hg-quota-fill" })]),
@@ -77,7 +85,7 @@ export function createServerBar(doc, remember = false) {
   const text = h(doc, "span", { class: "hg-banner-text" }, [""]);
   const commands = h(doc, "span", { class: "hg-commands" });
   const dismiss = h(doc, "button", { type: "button", class: "hg-copy", "data-control": "dismiss", "aria-label": "Dismiss", title: "Dismiss" }, [icon(doc, "close")]);
-  const banner = h(doc, "div", { class: "hg-banner", role: "note", hidden: "" }, [text, commands, dismiss]);
+  const banner = h(doc, "div", { class: "hg-banner", role: "note", hidden: "" }, [text, commands, ...(page ? [coverageLink(doc)] : []), dismiss]);
   const found = h(doc, "div", { class: "hg-found", hidden: "" }, [""]);
   /** Read or write what is kept. @template T @param {(storage: Storage) => T} use @returns {T | null} */
   const withStorage = (use) => {

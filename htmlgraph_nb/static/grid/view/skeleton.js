@@ -41,9 +41,9 @@ export function buildFrame(doc, options) {
   stats.cost.after(unpriced);
   const shown = h(doc, "span", { class: "hg-shown" }, [""]);
   const hint = h(doc, "div", { class: "hg-hint" }, [options.hint ?? ""]);
-  const server = createServerBar(doc, options.remember);
+  const server = createServerBar(doc, options.remember, options.page);
   const emptyTitle = h(doc, "div", { class: "hg-empty-title" }, [""]);
-  const empty = h(doc, "div", { class: "hg-empty" }, [emptyTitle, server.found, hint, nextSteps(doc)]);
+  const empty = h(doc, "div", { class: "hg-empty" }, [emptyTitle, server.found, hint, nextSteps(doc, options.page)]);
   const clear = h(doc, "button", { type: "button", class: "hg-button", "data-control": "clear" }, ["Clear the filter"]);
   const none = h(doc, "div", { class: "hg-none" }, [h(doc, "div", {}, ["No agent matches the filter."]), clear]);
   const header = h(doc, "div", { class: "hg-header", role: "row" });

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from jupyter_events import EventLogger
     from jupyter_server.serverapp import ServerApp
 
+    from htmlgraph_nb.presence import PresenceManager
+
 logger = logging.getLogger(__name__)
 
 PERSONA_STATE = "https://schema.jupyter.org/jupyter_ai_persona_manager/persona_state/v1"
@@ -50,6 +52,9 @@ OWN_SOURCES_S = 10.0
 """Seconds after the end of a turn in which the agent's own sources have reported it."""
 POLL_S = 1.0
 """Seconds between two looks at the messages of a turn that a chat does not announce."""
+RETRY_S = 1.0
+"""Seconds until events that could not be stored are stored again."""
+MAX_ATTEMPTS = 60
 MAX_QUEUED = 10_000
 _MAX_MESSAGES = 64
 
@@ -140,7 +145,7 @@ class ChatListener:
             CHAT_ROOM: self._listener(self._on_room),
             ACP_TELEMETRY: self._listener(self._on_telemetry),
         }
-        self._is_broken = False
+        self._is_broken = self._stopping = False
 
     def start(self) -> None:
         """Listen to Jupyter AI."""
@@ -150,6 +155,7 @@ class ChatListener:
     async def stop(self) -> None:
         """Report the end of all personas, and stop listening."""
         self._detach()
+        self._stopping = True
         if self._is_broken or not self._chats:
             return
         self._add(lambda known: self._tracker.on_shutdown(utc_now(), known))
@@ -308,16 +314,27 @@ class ChatListener:
             while self._queue:
                 events = [event.checked() for event in self._queue.popleft()(known)]
                 if events:
-                    stored = service.manager.submit(events, time.monotonic())
-                    await asyncio.wrap_future(stored)
-                    # The hub is notified before this continues.
-                    await asyncio.sleep(0)
+                    await self._submit(service.manager, events)
         except (StoreError, CapacityError) as error:
             self._queue.clear()
             logger.warning("events of Jupyter AI's personas were not stored: %s", error)
         except Exception as error:  # noqa: BLE001
             self._queue.clear()
             self._give_up(error)
+
+    async def _submit(self, manager: PresenceManager, events: list[Event]) -> None:
+        """Store events; if that fails, try again, as the end of a turn must not be lost."""
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            try:
+                await asyncio.wrap_future(manager.submit(events, time.monotonic()))
+            except (StoreError, CapacityError):
+                if attempt == MAX_ATTEMPTS or self._stopping:
+                    raise
+                await asyncio.sleep(RETRY_S)
+            else:
+                # The hub is notified before this continues.
+                await asyncio.sleep(0)
+                return
 
     # Faults
 
@@ -344,6 +361,12 @@ class ChatListener:
                 str(error)[:200],
             )
             self._detach()
+            if self._chats:
+                # Nothing else would end their turns. The task that stores may just have failed.
+                now = utc_now()
+                asyncio.get_running_loop().call_soon(
+                    self._add, lambda known: self._tracker.on_shutdown(now, known)
+                )
 
     def _detach(self) -> None:
         self._timer.stop()

@@ -16,6 +16,7 @@ from urllib.request import Request, urlopen
 import pytest
 from jupyter_events import EventLogger
 
+from htmlgraph_nb.errors import CapacityError, StoreUnavailable
 from htmlgraph_nb.presence import PresenceManager, PresenceStatus
 from htmlgraph_nb.storage.database import open_reader
 from htmlgraph_server.config import Config
@@ -238,6 +239,48 @@ def test_chat_listener_does_not_open_the_database_before_a_persona_works(world: 
 
     asyncio.run(world.run(scenario))
     assert not world.db.exists()
+
+
+def test_chat_listener_ends_the_agents_when_it_gives_up(world: World) -> None:
+    """An agent whose turn nobody sees the end of would work forever."""
+
+    async def scenario() -> None:
+        world.state(processing=True)
+        await world.detail("working")
+        del world.serverapp.web_app.settings["chat_manager"]
+        world.state(processing=False)
+        await world.detail("done")
+
+    asyncio.run(world.run(scenario))
+    assert world.rows()[-1] == "session_end"
+
+
+def test_chat_listener_stores_again_what_could_not_be_stored(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of a turn is not lost while the disk is full."""
+    monkeypatch.setattr("htmlgraph_server.jupyter.chat_listener.RETRY_S", 0.01)
+
+    async def scenario() -> None:
+        world.state(processing=True)
+        await world.detail("working")
+        manager = world.provider.service.manager
+        submit, failures = (
+            manager.submit,
+            [StoreUnavailable("disk full"), CapacityError("queue", "full")],
+        )
+
+        def fail_twice(events: Any, received: float) -> Any:
+            if failures:
+                raise failures.pop()
+            return submit(events, received)
+
+        monkeypatch.setattr(manager, "submit", fail_twice)
+        world.state(processing=False)
+        await world.detail("done")
+        assert failures == []
+
+    asyncio.run(world.run(scenario))
 
 
 def test_chat_listener_gives_up_with_one_warning(

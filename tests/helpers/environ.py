@@ -6,8 +6,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from htmlgraph_nb.coding_agents.registry import AGENTS
+
 HOME_VARIABLES = ("HOME", "USERPROFILE")
-AGENT_VARIABLES = ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME", "XDG_CONFIG_HOME")
+AGENT_VARIABLES = (
+    *sorted({name for agent in AGENTS.values() if (name := agent.home_variable)}),
+    *("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"),
+)
 """Where coding agents keep their files, if not in the home folder."""
 _JUPYTER_FOLDERS = {
     "JUPYTER_CONFIG_DIR": "config",

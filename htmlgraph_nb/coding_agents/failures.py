@@ -40,6 +40,29 @@ _DURATION = re.compile(
     re.I,
 )
 _STATUS_KINDS = {401: "signed_out", 402: "account_on_hold", 403: "signed_out", 429: "rate_limited"}
+_TEXT_KINDS = (
+    (
+        "usage_limited",
+        r"usage.?limit|UsageLimitError|insufficient_quota|out of budget|quota (?:is )?exceeded"
+        r"|(?:daily|weekly|monthly|quota) limit|credit balance|insufficient (?:credits?|balance)",
+    ),
+    ("rate_limited", r"rate.?limit|too many requests|resource.?exhausted|(?<![\w.])429(?![\w.])"),
+    (
+        "signed_out",
+        r"(?<![\w.])40[13](?![\w.])|unauthori[sz]ed|unauthenticated|authentication.?(?:error|failed)"
+        r"|(?:invalid|incorrect|missing|no|valid) (?:\w+ )?api.?key|api.?key (?:is )?(?:not|invalid)"
+        r"|(?:token|credentials?|session|sign-in) (?:has |have )?expired|log in again"
+        r"|not (?:logged|signed) in|please (?:log|sign) in",
+    ),
+    ("account_on_hold", r"billing|payment required|account (?:is )?(?:on hold|suspended|disabled)"),
+    (
+        "overloaded",
+        r"overloaded|at capacity|high demand|server.?(?:busy|error)|internal.?error|unavailable"
+        r"|(?<![\w.])5(?:00|02|03|04|20|24|29)(?![\w.])|fetch failed|network.?error|getaddrinfo"
+        r"|connection.?(?:error|refused|lost|closed|reset)|ECONN[A-Z]+|ETIMEDOUT|timed? ?out",
+    ),
+)
+_TEXT_PATTERNS = [(kind, re.compile(pattern, re.I)) for kind, pattern in _TEXT_KINDS]
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 
 
@@ -48,6 +71,17 @@ def kind_of_status(status: int | None) -> str | None:
     if status is None:
         return None
     return "overloaded" if 500 <= status < 600 else _STATUS_KINDS.get(status)
+
+
+def kind_of_text(text: object) -> str | None:
+    """Return why an error keeps an agent from working, by the words of its text; None: unknown.
+
+    For agents whose errors have no code: they pass on what each provider says.
+    """
+    if not isinstance(text, str):
+        return None
+    head = text[:_MAX_CHARS]
+    return next((kind for kind, pattern in _TEXT_PATTERNS if pattern.search(head)), None)
 
 
 def failure_extra(

@@ -1,0 +1,13 @@
+"""Constants of Pi's formats; ``htmlgraph-hook`` loads them on every report of the extension."""
+
+AGENT = "pi"
+SESSION_SOURCE = "pi-session"
+EXTRA_FIELDS: dict[str, tuple[str, ...]] = {
+    "SessionStart": ("source",),
+    "SessionEnd": ("reason",),
+    "Notification": ("notification_type",),
+}
+"""Hook → its fields that are kept in ``extra``."""
+SENT_FIELDS: dict[str, tuple[str, ...]] = {**EXTRA_FIELDS, "Stop": ("stop_reason",)}
+"""Hook → the fields that ``htmlgraph-hook`` sends."""
+HOOKS_AFTER_WRITE = frozenset({"Stop", "SessionEnd"})

@@ -50,7 +50,8 @@ _TEXT_KINDS = (
     (
         "signed_out",
         r"(?<![\w.])40[13](?![\w.])|unauthori[sz]ed|unauthenticated|authentication.?(?:error|failed)"
-        r"|(?:invalid|incorrect|missing|no|valid) (?:\w+ )?api.?key|api.?key (?:is )?(?:not|invalid)"
+        r"|(?:invalid|incorrect|missing|no|valid) (?:\w+ )?api.?key"
+        r"|api.?key (?:is )?(?:not|invalid)"
         r"|(?:token|credentials?|session|sign-in) (?:has |have )?expired|log in again"
         r"|not (?:logged|signed) in|please (?:log|sign) in",
     ),

@@ -310,26 +310,22 @@ class VibeSession:
         )
         if len(responses) == 1:
             last = total
-        *earlier, (name, at) = responses
-        rest = (shares(all_ - own, len(earlier)) for all_, own in zip(total, last, strict=True))
-        shared = zip(earlier, *rest, strict=True)
-        return [
-            *(
-                self._completion(*each, *counts, {"tokens_shared": True})
-                for each, *counts in shared
-            ),
-            self._completion(name, at, *last, None, meta.context_tokens),
-        ]
+        n = len(responses) - 1
+        rest = zip(shares(total[0] - last[0], n), shares(total[1] - last[1], n), strict=True)
+        shared = {"tokens_shared": True}
+        earlier = zip(responses, rest, strict=False)
+        events = [self._completion(response, counts, shared) for response, counts in earlier]
+        context = meta.context_tokens
+        return [*events, self._completion(responses[-1], last, context=context)]
 
     def _completion(
         self,
-        name: str,
-        at: datetime,
-        prompt_tokens: int,
-        completion_tokens: int,
-        extra: dict[str, Any] | None,
+        response: tuple[str, datetime],
+        counts: tuple[int, int],
+        extra: dict[str, Any] | None = None,
         context: int | None = None,
     ) -> Event:
+        (name, at), (prompt_tokens, completion_tokens) = response, counts
         is_main = self._parent is None and context is not None
         return self._event(
             "completion",

@@ -19,7 +19,7 @@ from .fields import count, time_after, timestamp, timestamp_of_seconds, without_
 _MAX_CHARS = 2_000
 """Limit messages are short; what follows in a longer text is something else."""
 _LIMIT = re.compile(
-    r"\blimit reached\b|\bhit your (?:[\w-]+ ){0,3}limit\b|\bout of (?:extra )?usage\b"
+    r"(?<!rate )\blimit reached\b|\bhit your (?:[\w-]+ ){0,3}limit\b|\bout of (?:extra )?usage\b"
     r"|\bexhausted your (?:[\w-]+ ){0,3}(?:quota|capacity)\b|\bquota exceeded\b"
     r"|\bexceeded your (?:[\w-]+ ){0,3}quota\b",
     re.I,

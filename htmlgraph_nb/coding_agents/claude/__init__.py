@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 _MAX_META_BYTES = 65_536
 _SESSION_KEYS = frozenset({"sessionId", "leafUuid", "messageId", "uuid"})
-# Codex's lines have a payload, and the first line of Gemini CLI's files has the other two.
-_FOREIGN_KEYS = frozenset({"payload", "projectHash", "startTime"})
+# Codex's lines have a payload, Qwen Code's system lines a systemPayload, and the first line of Gemini
+# CLI's files has the other two.
+_FOREIGN_KEYS = frozenset({"payload", "systemPayload", "projectHash", "startTime"})
 _KEPT_DAYS = 30
 """Days after which Claude Code deletes session files if its settings name no other number."""
 
@@ -75,9 +76,11 @@ class ClaudeCode(CodingAgent):
 
     def is_session_record(self, record: Mapping[str, Any]) -> bool:
         """Return whether a JSON object is a line of Claude Code's session files."""
-        keys = record.keys()
-        is_typed = isinstance(record.get("type"), str)
-        return is_typed and bool(keys & _SESSION_KEYS) and not keys & _FOREIGN_KEYS
+        keys, message = record.keys(), record.get("message")
+        if not isinstance(record.get("type"), str) or not keys & _SESSION_KEYS:
+            return False
+        # Qwen Code's lines have the same names, but messages of Google's form.
+        return not keys & _FOREIGN_KEYS and not (isinstance(message, dict) and "parts" in message)
 
     def session_reader(self, path: str, hash_input: HashInput = no_hash) -> SessionReader:
         """Return a new reader for the session file at ``path``.

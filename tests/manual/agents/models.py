@@ -1,7 +1,8 @@
 """A fake of the model APIs of three vendors: requests two shell commands, then ends the turn.
 
-It implements as much of Anthropic's Messages, OpenAI's Responses and Google's streamGenerateContent
-as the command-line agents need, streams each response and counts the tokens that it reports.
+It implements as much of Anthropic's Messages, OpenAI's Responses and Chat Completions and Google's
+streamGenerateContent as the command-line agents need, streams each response and counts the tokens
+that it reports.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ COMMANDS = ("echo first", "echo second")
 INPUT_TOKENS, CACHED_TOKENS, OUTPUT_TOKENS = 100, 40, 7
 """Tokens that each response reports; cached tokens are part of the input if the vendor does so."""
 
+_SHELLS = ("bash", "run_shell_command")
+"""Names of the tool that runs a command."""
 RESPONSE_S = 0.3
 """Seconds that a response takes, as with a fast model, so that asynchronous hooks can run."""
 
@@ -29,7 +32,7 @@ class Model:
 
     def __init__(self) -> None:
         model = self
-        self.responses = {"anthropic": 0, "openai": 0, "google": 0}
+        self.responses = {"anthropic": 0, "openai": 0, "chat": 0, "google": 0}
         self.paths: list[str] = []
 
         class Handler(BaseHTTPRequestHandler):
@@ -71,6 +74,10 @@ class Model:
             )
         elif path.endswith("/responses"):
             _stream(handler, self._openai(body))
+        elif path.endswith("/chat/completions"):
+            _stream(handler, self._chat(body)) if body.get("stream") else _json(
+                handler, next(self._chat({**body, "tools": None}))[1]
+            )
         elif ":streamGenerateContent" in path:
             _stream(handler, self._google(body))
         elif ":generateContent" in path:
@@ -140,6 +147,30 @@ class Model:
         yield "response.output_item.done", {"output_index": 0, "item": item}
         finished = {**response, "status": "completed", "output": [item], "usage": usage}
         yield "response.completed", {"response": finished}
+
+    def _chat(self, body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+        done = sum(message.get("role") == "tool" for message in body["messages"])
+        names = [tool["function"]["name"] for tool in body.get("tools") or ()]
+        name = next((each for each in names if each in _SHELLS), None)
+        self.responses["chat"] += name is not None
+        number = self.responses["chat"]
+        message: dict[str, Any] = {"role": "assistant", "content": "Done."}
+        reason = "stop"
+        if name is not None and done < len(COMMANDS):
+            arguments = {"command": COMMANDS[done], "description": "say it", "is_background": False}
+            function = {"name": name, "arguments": json.dumps(arguments)}
+            call = {"index": 0, "id": f"call_{number}", "type": "function", "function": function}
+            message = {"role": "assistant", "content": None, "tool_calls": [call]}
+            reason = "tool_calls"
+        usage = {
+            "prompt_tokens": INPUT_TOKENS,
+            "prompt_tokens_details": {"cached_tokens": CACHED_TOKENS},
+            "completion_tokens": OUTPUT_TOKENS,
+            "total_tokens": INPUT_TOKENS + OUTPUT_TOKENS,
+        }
+        head = {"id": f"chat_{number}", "created": 0, "model": body.get("model")}
+        choice = {"index": 0, "delta": message, "message": message, "finish_reason": reason}
+        yield "", {**head, "object": "chat.completion.chunk", "choices": [choice], "usage": usage}
 
     def _google(self, body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         done = sum(
@@ -216,4 +247,6 @@ def _stream(handler: BaseHTTPRequestHandler, events: Iterator[tuple[str, dict[st
             handler.wfile.write(f"event: {name}\n".encode())
             data = {"type": name, **data}
         handler.wfile.write(f"data: {json.dumps(data)}\n\n".encode())
+    if handler.path.endswith("/chat/completions"):
+        handler.wfile.write(b"data: [DONE]\n\n")
     handler.close_connection = True

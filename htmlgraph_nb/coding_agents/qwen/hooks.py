@@ -1,0 +1,46 @@
+"""Qwen Code's hook input to events, pure.
+
+Source of the format: docs/users/features/hooks.md of QwenLM/qwen-code, and the program itself, both
+as of version 0.24.4. The hooks have the names and form of Claude Code's. ``tool_use_id`` is made up
+for each hook; ``tool_call_id`` is the id of the call in session files. Unknown fields are ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from ...core.model import Event
+from ..hooks import HookFormat, events_from_payload
+from .constants import AGENT, CANNOT_WORK, EXTRA_FIELDS, QUESTION_TOOLS
+
+_TYPES = {
+    "SessionStart": "session_start",
+    "UserPromptSubmit": "prompt",
+    "PreToolUse": "tool_start",
+    "PostToolUse": "tool_execute",
+    "PostToolUseFailure": "tool_error",
+    "PermissionRequest": "permission_request",
+    "PermissionDenied": "answered",
+    "Notification": "notification",
+    "Stop": "stop",
+    "StopFailure": "error",
+    "SessionEnd": "session_end",
+    "SubagentStart": "subagent_start",
+    "SubagentStop": "subagent_stop",
+}
+# They run while the agent is idle, for each piece of a response, or repeat what other hooks report.
+_IGNORED = frozenset(
+    "PostToolBatch UserPromptExpansion SessionDelete MessageDisplay TodoCreated TodoCompleted "
+    "InstructionsLoaded ConfigChange CwdChanged FileChanged QueryEnd TeammateIdle WorktreeCreate "
+    "WorktreeRemove".split()
+)
+HOOK_FORMAT = HookFormat(AGENT, _TYPES, _IGNORED, EXTRA_FIELDS, QUESTION_TOOLS, CANNOT_WORK)
+
+
+def events_from_hook(payload: Mapping[str, Any], *, received_at: datetime) -> list[Event]:
+    """Return the events that one hook input reports; see ``events_from_payload``."""
+    if isinstance(payload, Mapping) and ("tool_use_id" in payload or "tool_call_id" in payload):
+        payload = {**payload, "tool_use_id": payload.get("tool_call_id")}
+    return events_from_payload(HOOK_FORMAT, payload, received_at)

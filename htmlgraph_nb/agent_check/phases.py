@@ -247,6 +247,8 @@ def _is_related(entry: Seen, other: Seen) -> bool:
 
 
 def _fits(phase: dict[str, Any], entry: Seen) -> bool:
+    if not entry.name.startswith(phase.get("session_id_prefix", "")):
+        return False
     kind, is_child = phase.get("kind"), entry.presence.parent_agent_id is not None
     if kind is None:
         return phase["expected_state"] in states_of(entry) and not is_child

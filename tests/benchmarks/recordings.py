@@ -19,16 +19,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from htmlgraph_nb.coding_agents.fields import timestamp
 from htmlgraph_nb.core.ids import agent_id_of
 
-ADAPTERS = {"claude-code": "claude", "codex": "codex", "gemini-cli": "gemini"}
+ADAPTERS = {
+    "claude-code": "claude",
+    "codex": "codex",
+    "gemini-cli": "gemini",
+    "mistral-vibe": "vibe",
+    "pi": "pi",
+}
 _SLACK = timedelta(seconds=1)
 """Largest difference between the timestamps of a call in the session file and its hook."""
+_FIRST_SESSION = timedelta(seconds=5)
+"""Longest time from the start of a process to that of the session that it starts with."""
 
 
 @dataclass
@@ -37,7 +45,7 @@ class Session:
 
     Attributes:
         name: name that the monitor gave it.
-        agent: "claude", "codex" or "gemini".
+        agent: one of the values of ADAPTERS.
         path: path of its file; "" if it had none.
         size: size of its file in bytes.
         content: content of its file; None if it was not kept.
@@ -57,7 +65,17 @@ class Session:
         head = self.content[:4096] if self.content else b""
         if self.agent == "gemini" and b'"sessionId":"' in head:
             return head.split(b'"sessionId":"', 1)[1].split(b'"', 1)[0].decode()
+        if self.agent == "pi":
+            return self.name.rpartition("_")[2]
         return self.name[-36:] if self.name.startswith("rollout-") else self.name
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When it started, if its name says so: that of a folder of Mistral Vibe."""
+        try:
+            return datetime.strptime(self.name[-24:-9], "%Y%m%d_%H%M%S").replace(tzinfo=UTC)
+        except ValueError:
+            return None
 
     @property
     def agent_id(self) -> str:
@@ -118,16 +136,18 @@ class Recording:
     def _parent_by_folder(self, child: Session) -> str | None:
         """Return the parent of a subagent: its file lies in a folder named after the parent."""
         folders = Path(child.path).parts[:-1]
-        return next((name for name in self.sessions if name in folders), None)
+        others = (name for name in self.sessions if name != child.name)
+        return next((name for name in others if name in folders), None)
 
     def _split_transcript(self, transcript: bytes) -> None:
         """Assign the parts of the transcript to the sessions."""
         offset = 0
         for session in self.sessions.values():
             part = transcript[offset : offset + session.size]
-            # Gemini CLI names a file after the start of the session id.
+            # Gemini CLI names a file after the start of the session id. The lines of Mistral Vibe
+            # name no session.
             name = session.name[-8:] if session.agent == "gemini" else session.session_id
-            key = name.encode()
+            key = b"" if session.agent == "vibe" else name.encode()
             if session.path and session.size and len(part) == session.size and key in part:
                 session.content = part
                 offset += session.size
@@ -145,9 +165,16 @@ class Recording:
                 session = self.sessions.get(name)
                 if session is not None and session.parent is None:
                     runs.setdefault(event["pid"], name)
+        seen: dict[str, datetime] = {}
+        for event in self.events:
+            seen.setdefault(event.get("session_id", ""), event["at"])
         for name in self.sessions:
             if name.startswith("proc-"):
-                self.processes[name] = runs.get(int(name.removeprefix("proc-")), name)
+                first = runs.get(int(name.removeprefix("proc-")), name)
+                started_at = self.sessions[first].started_at
+                # A session that began later is not the one that the process started with.
+                is_later = started_at is not None and started_at > seen[name] + _FIRST_SESSION
+                self.processes[name] = name if is_later else first
 
 
 def stand_in(session: Session, recording: Recording, now: datetime, first: bool) -> bytes:

@@ -67,7 +67,10 @@ _COMMON_FIELDS = (
     *("tool_name", "tool_use_id", "duration_ms"),
 )
 _TITLE_HOOKS = ("SessionStart", "UserPromptSubmit")
-_CALL_HOOKS = ("PreToolUse", "PostToolUse", "PostToolUseFailure", "BeforeTool", "AfterTool")
+_CALL_HOOKS = (
+    *("PreToolUse", "PostToolUse", "PostToolUseFailure", "BeforeTool", "AfterTool"),
+    *("before_tool", "after_tool"),
+)
 _PATH_FIELDS = ("transcript_path", "agent_transcript_path")
 _CONTENT_FIELDS = (
     *("prompt", "tool_input", "tool_response", "last_assistant_message", "message", "title"),

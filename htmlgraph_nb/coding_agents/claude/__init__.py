@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 _MAX_META_BYTES = 65_536
 _SESSION_KEYS = frozenset({"sessionId", "leafUuid", "messageId", "uuid"})
-# Codex's lines have a payload, Qwen Code's system lines a systemPayload, and the first line of Gemini
-# CLI's files has the other two.
+# Codex's lines have a payload, Qwen Code's system lines a systemPayload, and the first line of
+# Gemini CLI's files has the other two.
 _FOREIGN_KEYS = frozenset({"payload", "systemPayload", "projectHash", "startTime"})
 _KEPT_DAYS = 30
 """Days after which Claude Code deletes session files if its settings name no other number."""

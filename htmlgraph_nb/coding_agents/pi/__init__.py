@@ -23,9 +23,12 @@ class Pi(CodingAgent):
     name = "pi"
     label = "Pi"
     aliases = ("pi-coding-agent",)
-    session_pattern = r"sessions/[^/]+/[^/]+\.jsonl"
+    folder = ".pi/agent"
+    home_variable = "PI_CODING_AGENT_DIR"
+    has_hooks = True
+    session_pattern = r"\.pi/agent/sessions/[^/]+/[^/]+\.jsonl"
     commands = ("pi",)
-    package = "@earendil-works/pi-coding-agent"
+    packages = ("@earendil-works/pi-coding-agent", "@mariozechner/pi-coding-agent")
 
     def roots_in(self, home: str) -> list[SessionRoot]:
         """Return the folder with one folder of session files for each project."""

@@ -1,7 +1,7 @@
 """What the Pi extension reports to events, pure.
 
-``extension`` writes the extension. Pi has no hooks that start a command, so that the extension
-sends inputs in the common form, with the names of Claude Code's hooks.
+Pi has no hooks that start a command: the extension in ``settings`` sends inputs in the common form,
+with the names of Claude Code's hooks.
 """
 
 from __future__ import annotations
@@ -12,14 +12,11 @@ from typing import Any
 
 from ...core.model import Event
 from ..hooks import HookFormat, events_from_payload
-from .constants import AGENT, EXTRA_FIELDS
+from .constants import AGENT, CANNOT_WORK, EXTRA_FIELDS
 
 _TYPES = {
     "SessionStart": "session_start",
     "UserPromptSubmit": "prompt",
-    "PreToolUse": "tool_start",
-    "PostToolUse": "tool_execute",
-    "PostToolUseFailure": "tool_error",
     "Notification": "notification",
     "ElicitationResult": "answered",
     "Stop": "stop",
@@ -27,13 +24,12 @@ _TYPES = {
     "Interrupt": "interrupt",
     "SessionEnd": "session_end",
 }
-_BROKEN = {"aborted": "Interrupt", "error": "StopFailure"}
-HOOK_FORMAT = HookFormat(AGENT, _TYPES, extra_fields=EXTRA_FIELDS)
+HOOK_FORMAT = HookFormat(AGENT, _TYPES, extra_fields=EXTRA_FIELDS, cannot_work=CANNOT_WORK)
 
 
 def events_from_hook(payload: Mapping[str, Any], *, received_at: datetime) -> list[Event]:
     """Return the events that one report of the extension contains; see ``events_from_payload``."""
-    if isinstance(payload, Mapping) and payload.get("hook_event_name") == "Stop":
-        name = _BROKEN.get(str(payload.get("stop_reason")), "Stop")
-        payload = {**payload, "hook_event_name": name}
+    is_stop = isinstance(payload, Mapping) and payload.get("hook_event_name") == "Stop"
+    if is_stop and payload.get("stop_reason") == "aborted":
+        payload = {**payload, "hook_event_name": "Interrupt"}
     return events_from_payload(HOOK_FORMAT, payload, received_at)

@@ -23,10 +23,14 @@ class QwenCode(CodingAgent):
     name = "qwen"
     label = "Qwen Code"
     aliases = ("qwen-code",)
+    folder = ".qwen"
+    home_variable = "QWEN_HOME"
+    has_hooks = True
+    has_telemetry = True
     project_variable = "QWEN_PROJECT_DIR"
-    session_pattern = r"projects/[^/]+/(chats|subagents/[^/]+)/[^/]+\.jsonl"
+    session_pattern = r"\.qwen/projects/[^/]+/(chats|subagents/[^/]+)/[^/]+\.jsonl"
     commands = ("qwen",)
-    package = "@qwen-code/qwen-code"
+    packages = ("@qwen-code/qwen-code",)
 
     def roots_in(self, home: str) -> list[SessionRoot]:
         """Return the folder whose subfolders, one for each project, hold ``chats``."""

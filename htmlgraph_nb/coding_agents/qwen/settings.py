@@ -11,8 +11,6 @@ def _handler(command: str, hook: str, waits: bool) -> HandlerEntry:
 
 
 SETTINGS = HookSettings(
-    home_variable="QWEN_HOME",
-    folder=".qwen",
     file="settings.json",
     events={
         **dict.fromkeys(

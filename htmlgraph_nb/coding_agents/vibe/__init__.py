@@ -30,9 +30,11 @@ class MistralVibe(CodingAgent):
     name = "vibe"
     label = "Mistral Vibe"
     aliases = ("mistral-vibe",)
-    session_pattern = r"logs/session/.+/messages\.jsonl"
+    folder = ".vibe"
+    home_variable = "VIBE_HOME"
+    has_hooks = True
+    session_pattern = r"\.vibe/logs/session/.+/messages\.jsonl"
     commands = ("vibe", "vibe-acp")
-    package = ""
 
     def roots_in(self, home: str) -> list[SessionRoot]:
         """Return the folder with one folder for each session."""
@@ -48,10 +50,6 @@ class MistralVibe(CodingAgent):
         """Return whether a JSON object is a message of a session."""
         is_message = record.get("role") in _ROLES and "type" not in record
         return is_message and ("injected" in record or "message_id" in record)
-
-    def session_place(self, record: Mapping[str, Any]) -> tuple[str | None, str | None]:
-        """Return nothing: the messages do not name their session."""
-        return None, None
 
     def session_reader(self, path: str, hash_input: HashInput = no_hash) -> SessionReader:
         """Return a new reader for the session with the messages at ``path``.

@@ -3,8 +3,9 @@
 AGENT = "vibe"
 SESSION_SOURCE = "vibe-session"
 SENT_FIELDS: dict[str, tuple[str, ...]] = {
-    "after_tool": ("tool_call_id", "tool_status"),
-    "before_tool": ("tool_call_id",),
+    "before_tool": ("tool_call_id", "parent_session_id"),
+    "after_tool": ("tool_call_id", "tool_status", "parent_session_id"),
+    "post_agent_turn": ("parent_session_id",),
 }
 """Hook → the fields that ``htmlgraph-hook`` sends."""
 HOOKS_AFTER_WRITE = frozenset({"post_agent_turn"})

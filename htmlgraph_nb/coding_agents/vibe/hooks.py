@@ -2,7 +2,8 @@
 
 Source of the format: vibe/core/hooks/models.py of mistralai/mistral-vibe, as of version 2.18.4. The
 hooks are experimental. ``before_tool`` runs before Vibe asks the user, so it says nothing about a
-wait. Unknown fields are ignored.
+wait. A session with a parent is that of a subagent, or continues after a compaction; hooks do not
+say which, so only its files are read. Unknown fields are ignored.
 """
 
 from __future__ import annotations
@@ -41,8 +42,6 @@ def events_from_hook(payload: Mapping[str, Any], *, received_at: datetime) -> li
     common = _COMMON_NAMES.get(hook, hook) if isinstance(hook, str) else hook
     if hook == "after_tool":
         common = _ENDS.get(str(payload.get("tool_status")), common)
-    parent = payload.get("parent_session_id")
     fields = {**payload, "hook_event_name": common, "tool_use_id": payload.get("tool_call_id")}
-    fields.pop("agent_id", None)
-    del parent
-    return events_from_payload(HOOK_FORMAT, fields, received_at)
+    events = events_from_payload(HOOK_FORMAT, fields, received_at)
+    return [] if payload.get("parent_session_id") else events

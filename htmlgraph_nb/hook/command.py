@@ -86,8 +86,8 @@ def redact(agent: CodingAgent, payload: Mapping[str, Any]) -> dict[str, Any]:
 
     Lists become their length (of background tasks only running ones count), strings are cut to 256
     characters, and other values are dropped. The line in an error that reports an interrupt becomes
-    ``is_interrupt``, a response that ends with a question ``ends_with_question``, the message of a
-    usage limit ``usage_limited`` and the time at which it ends.
+    ``is_interrupt``, a response that ends with a question ``ends_with_question``, an empty prompt
+    ``is_continued``, the message of a usage limit ``usage_limited`` and the time at which it ends.
     """
     hook = payload.get("hook_event_name")
     names: tuple[str, ...] = _COMMON_FIELDS
@@ -104,6 +104,8 @@ def redact(agent: CodingAgent, payload: Mapping[str, Any]) -> dict[str, Any]:
             fields[name] = value
     if hook == "PostToolUseFailure" and was_interrupted(payload):
         fields["is_interrupt"] = True
+    if hook == "UserPromptSubmit" and payload.get("prompt") == "":
+        fields["is_continued"] = True
     if hook == "AfterTool" and tool_failed(payload):
         fields["is_error"] = True
     if hook in ("Stop", "AfterAgent") and ends_with_question(payload):

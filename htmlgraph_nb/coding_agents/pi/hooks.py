@@ -17,6 +17,9 @@ from .constants import AGENT, CANNOT_WORK, EXTRA_FIELDS
 _TYPES = {
     "SessionStart": "session_start",
     "UserPromptSubmit": "prompt",
+    "PreToolUse": "tool_start",
+    "PostToolUse": "tool_execute",
+    "PostToolUseFailure": "tool_error",
     "Notification": "notification",
     "ElicitationResult": "answered",
     "Stop": "stop",

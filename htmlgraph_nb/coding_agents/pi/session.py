@@ -94,6 +94,7 @@ class PiSession:
     _cwd: str | None = None
     _at: datetime | None = None
     _forked_at: datetime | None = None
+    _has_prompt: bool = False
     _in_turn: bool = False
     _n_failed: int = 0
     _failure: Event | None = None
@@ -128,7 +129,9 @@ class PiSession:
                 return self._message(message, key, at)
             case "model_change":
                 model = string(record.get("modelId"))
-                return [] if model is None else [self._event("session_info", at, key, model=model)]
+                # The first one only names the model that the session begins with.
+                is_change = self._has_prompt and model is not None
+                return [self._event("session_info", at, key, model=model)] if is_change else []
             case "session_info":
                 title = label(record.get("name"))
                 return [] if title is None else [self._event("session_info", at, key, title=title)]
@@ -152,7 +155,7 @@ class PiSession:
             return []
         events = self.finish()
         self._enter(session)
-        self._in_turn, self._n_failed = False, 0
+        self._has_prompt, self._in_turn, self._n_failed = False, False, 0
         self._project = local_project_name(record.get("cwd"))
         self._cwd = whole_path(record.get("cwd"))
         self._forked_at = at if string(record.get("parentSession")) else None
@@ -179,7 +182,7 @@ class PiSession:
         match message.get("role"):
             case "user":
                 before = self.finish()
-                self._in_turn, self._n_failed = True, 0
+                self._has_prompt, self._in_turn, self._n_failed = True, True, 0
                 return [*before, self._event("prompt", at, key)]
             case "assistant":
                 return self._response(message, key, at)

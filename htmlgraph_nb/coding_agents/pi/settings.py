@@ -1,9 +1,8 @@
 """Pi's extension, which reports what no session file shows; source: docs/extensions.md, Pi 1.6.0.
 
 Pi loads each file in ``~/.pi/agent/extensions`` and in ``.pi/extensions`` of a trusted project. It
-awaits handlers, so these only start htmlgraph-hook, detached, and return. Tool calls are left out:
-the session file has them as they start and end, and a handler of ``tool_call`` can block a call.
-Prompts and responses are not passed on.
+awaits handlers, so these only start htmlgraph-hook, detached, and return; none is for an event that
+can change what Pi does. Prompts, responses, and inputs and results of tools are not passed on.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from ..hook_settings import HookSettings
 
 _EXTENSION = """\
 // Written by htmlgraph-nb connect pi; htmlgraph-nb connect pi --undo deletes it.
-// Reports when a run starts, waits and ends: no prompts, responses, tool inputs or texts of errors.
+// Reports when runs and tools start, wait and end: no prompts, responses, tool inputs or results.
 import { spawn } from "node:child_process";
 
 const COMMAND = __COMMAND__;
@@ -55,7 +54,9 @@ export default function (pi) {
       // Older versions of Pi do not know every event.
     }
   };
-  on("session_start", (event, ctx) => report("SessionStart", ctx, { source: event.reason }));
+  on("session_start", (event, ctx) => {
+    if (event.reason !== "reload") report("SessionStart", ctx, { source: event.reason });
+  });
   on("before_agent_start", (event, ctx) => {
     last = {};
     if (event.messageType !== "custom") report("UserPromptSubmit", ctx);
@@ -72,11 +73,23 @@ export default function (pi) {
     }
     last = {};
   });
+  on("tool_execution_start", (event, ctx) => {
+    report("PreToolUse", ctx, { tool_name: event.toolName, tool_use_id: event.toolCallId });
+  });
+  on("tool_execution_end", (event, ctx) => {
+    report(event.isError ? "PostToolUseFailure" : "PostToolUse", ctx, {
+      tool_name: event.toolName,
+      tool_use_id: event.toolCallId,
+      duration_ms: event.durationMs,
+    });
+  });
   on("ui_prompt_start", (_event, ctx) => {
     report("Notification", ctx, { notification_type: "agent_needs_input" });
   });
   on("ui_prompt_end", (_event, ctx) => report("ElicitationResult", ctx));
-  on("session_shutdown", (event, ctx) => report("SessionEnd", ctx, { reason: event.reason }));
+  on("session_shutdown", (event, ctx) => {
+    if (event.reason !== "reload") report("SessionEnd", ctx, { reason: event.reason });
+  });
 }
 """
 

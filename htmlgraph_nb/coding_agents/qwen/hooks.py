@@ -2,7 +2,8 @@
 
 Source of the format: docs/users/features/hooks.md of QwenLM/qwen-code, and the program itself, both
 as of version 0.24.4. The hooks have the names and form of Claude Code's. ``tool_use_id`` is made up
-for each hook; ``tool_call_id`` is the id of the call in session files. Unknown fields are ignored.
+for each hook; ``tool_call_id`` is the id of the call in session files. UserPromptSubmit also runs,
+with an empty prompt, when the results of tools are sent to the model. Unknown fields are ignored.
 """
 
 from __future__ import annotations
@@ -41,6 +42,11 @@ HOOK_FORMAT = HookFormat(AGENT, _TYPES, _IGNORED, EXTRA_FIELDS, QUESTION_TOOLS, 
 
 def events_from_hook(payload: Mapping[str, Any], *, received_at: datetime) -> list[Event]:
     """Return the events that one hook input reports; see ``events_from_payload``."""
-    if isinstance(payload, Mapping) and ("tool_use_id" in payload or "tool_call_id" in payload):
-        payload = {**payload, "tool_use_id": payload.get("tool_call_id")}
-    return events_from_payload(HOOK_FORMAT, payload, received_at)
+    if not isinstance(payload, Mapping):
+        return events_from_payload(HOOK_FORMAT, payload, received_at)
+    fields = dict(payload)
+    if "tool_use_id" in payload or "tool_call_id" in payload:
+        fields["tool_use_id"] = payload.get("tool_call_id")
+    events = events_from_payload(HOOK_FORMAT, fields, received_at)
+    is_continued = payload.get("is_continued") is True or payload.get("prompt") == ""
+    return [] if payload.get("hook_event_name") == "UserPromptSubmit" and is_continued else events

@@ -1,6 +1,7 @@
-"""Runs Claude Code, Codex and Gemini CLI offline, connected to a server as a user connects them.
+"""Runs command-line agents offline, connected to a server as a user connects them.
 
     npm install @anthropic-ai/claude-code @openai/codex @google/gemini-cli
+    npm install @earendil-works/pi-coding-agent @qwen-code/qwen-code   # Node.js 22 or later
     python -m tests.manual.agents FOLDER/node_modules/.bin [--agent claude] [--verbose]
 
 Each program runs with an empty HOME, without vendor telemetry and updates, in a network namespace
@@ -29,9 +30,14 @@ TOKENS = {
     "claude": 3 * (INPUT_TOKENS + CACHED_TOKENS + OUTPUT_TOKENS),
     "codex": 3 * (INPUT_TOKENS + OUTPUT_TOKENS),
     "gemini": 3 * (INPUT_TOKENS + OUTPUT_TOKENS),
+    "pi": 3 * (INPUT_TOKENS + OUTPUT_TOKENS),
+    "qwen": 3 * (INPUT_TOKENS + OUTPUT_TOKENS),
 }
 """Tokens that the fake model reports in a run."""
 TOKENS_S = 10.0
+_FACTS = ("completion", "notification", "session_info", "process_start")
+_ENDS = {"process_exit": "session_end"}
+"""Qwen Code runs no hook at the end of a session without a terminal."""
 PROMPT = "Say first and second with two commands."
 _QUIET = {
     "DISABLE_TELEMETRY": "1",
@@ -39,6 +45,9 @@ _QUIET = {
     "DISABLE_ERROR_REPORTING": "1",
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "GEMINI_CLI_NO_RELAUNCH": "true",
+    "PI_OFFLINE": "1",
+    "PI_TELEMETRY": "0",
+    "QWEN_CODE_SUPPRESS_YOLO_WARNING": "1",
     "NO_BROWSER": "1",
 }
 
@@ -56,12 +65,23 @@ def commands(agent: str, programs: Path, model: str) -> tuple[list[str], dict[st
         for option in options:
             words += ["-c", option]
         return [*words, "--dangerously-bypass-hook-trust", PROMPT], {}
+    if agent == "pi":
+        return [program, "--print", "--provider", "fake", "--model", "fake-1", PROMPT], {}
+    if agent == "qwen":
+        words = [program, "--auth-type", "openai", "--yolo", "--prompt", PROMPT]
+        variables = {"OPENAI_BASE_URL": f"{model}/v1", "OPENAI_MODEL": "qwen3-coder-plus"}
+        return words, {"OPENAI_API_KEY": "none", **variables}
     words = [program, "--prompt", PROMPT, "--yolo", "--model", "gemini-2.5-pro"]
     return words, {"GOOGLE_GEMINI_BASE_URL": model, "GEMINI_API_KEY": "none"}
 
 
-def write_settings(agent: str, home: Path) -> None:
+def write_settings(agent: str, home: Path, model: str) -> None:
     """Write the choices that a user makes when the agent starts for the first time."""
+    if agent == "pi":
+        provider = {"baseUrl": f"{model}/v1", "api": "openai-completions", "apiKey": "none"}
+        models = {"providers": {"fake": {**provider, "models": [{"id": "fake-1"}]}}}
+        (home / ".pi" / "agent").mkdir(parents=True)
+        (home / ".pi" / "agent" / "models.json").write_text(json.dumps(models))
     if agent == "gemini":
         choices = {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": False}}
         (home / ".gemini").mkdir()
@@ -74,7 +94,7 @@ def run_agent(agent: str, programs: Path, verbose: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=Path.home()) as home, Model() as model:
         project = Path(home) / "shop"
         project.mkdir()
-        write_settings(agent, Path(home))
+        write_settings(agent, Path(home), model.url)
         server = Server(Path(home) / "htmlgraph", environ={"HOME": home}).start()
         environ = {
             "HOME": home,
@@ -97,6 +117,7 @@ def run_agent(agent: str, programs: Path, verbose: bool) -> dict[str, Any]:
                 check=False,
             )
             _await_tokens(server, TOKENS[agent])
+            _await_end(server)
             report: dict[str, Any] = {
                 "tokens": f"{_tokens(server)} of {TOKENS[agent]}",
                 "exit": done.returncode,
@@ -126,6 +147,15 @@ def _await_tokens(server: Server, expected: int) -> None:
         time.sleep(0.1)
 
 
+def _await_end(server: Server) -> None:
+    # Without a hook that reports it, the end of the process ends the session.
+    end = time.monotonic() + TOKENS_S
+    while time.monotonic() < end:
+        if all(presence["status"] == "offline" for presence in server.presence().values()):
+            return
+        time.sleep(0.1)
+
+
 def _summary(presence: dict[str, Any]) -> str:
     names = ("agent_id", "status", "reason", "model", "project")
     values = ", ".join(str(presence[name]) for name in names if presence[name])
@@ -138,7 +168,11 @@ def is_complete(report: dict[str, Any]) -> bool:
 
     Each completion counts once, whether hooks, session files or telemetry reported it.
     """
-    kinds = [event.split()[0] for event in report["events"] if event != "completion"]
+    kinds = [event.split()[0] for event in report["events"]]
+    kinds = [_ENDS.get(kind, kind) for kind in kinds if kind not in _FACTS]
+    if kinds.count("session_end") == 2:
+        # The hook reported it as well as the end of the process.
+        kinds.remove("session_end")
     if kinds.count("stop") == 2:
         # The session file reported it first, and the hook then added details.
         kinds.remove("stop")
@@ -158,8 +192,8 @@ def is_complete(report: dict[str, Any]) -> bool:
 def main() -> int:
     """Run the agents, print the reports and return 1 if one is incomplete."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("programs", type=Path, help="folder with claude, codex, gemini")
-    parser.add_argument("--agent", choices=("claude", "codex", "gemini"), action="append")
+    parser.add_argument("programs", type=Path, help="folder with the programs")
+    parser.add_argument("--agent", choices=tuple(TOKENS), action="append")
     parser.add_argument(
         "--verbose", action="store_true", help="also print the output of the programs"
     )
@@ -167,7 +201,7 @@ def main() -> int:
     if os.environ.get("HTMLGRAPH_LOOPBACK_ONLY") != "1":
         return _in_namespace()
     n_failed = 0
-    for agent in arguments.agent or ("claude", "codex", "gemini"):
+    for agent in arguments.agent or TOKENS:
         report = run_agent(agent, arguments.programs.resolve(), arguments.verbose)
         complete = is_complete(report)
         n_failed += not complete

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -159,7 +160,8 @@ class Model:
         if name is not None and done < len(COMMANDS):
             arguments = {"command": COMMANDS[done], "description": "say it", "is_background": False}
             function = {"name": name, "arguments": json.dumps(arguments)}
-            call = {"index": 0, "id": f"call_{number}", "type": "function", "function": function}
+            call_id = f"call_{uuid.uuid4().hex}"
+            call = {"index": 0, "id": call_id, "type": "function", "function": function}
             message = {"role": "assistant", "content": None, "tool_calls": [call]}
             reason = "tool_calls"
         usage = {

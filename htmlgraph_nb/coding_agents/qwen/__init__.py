@@ -64,7 +64,11 @@ class QwenCode(CodingAgent):
 
     def session_reader(self, path: str, hash_input: HashInput = no_hash) -> SessionReader:
         """Return a new reader for the session file at ``path``, named after the session."""
+        from ..agent import json_settings
         from .session import QwenSession
 
         stem = os.path.basename(path).partition(".jsonl")[0]
-        return QwenSession(None if stem.startswith("agent-") else stem, hash_input)
+        if not stem.startswith("agent-"):
+            return QwenSession(stem, hash_input=hash_input)
+        meta = os.path.join(os.path.dirname(path), f"{stem}.meta.json")
+        return QwenSession(None, lambda: json_settings(meta), hash_input)

@@ -19,6 +19,7 @@ response; hooks report the first.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
@@ -77,19 +78,26 @@ _TURN_STARTS = ("cron", "notification", "goal_runtime")
 """Subtypes of messages that start a turn without a person."""
 
 
+def _nothing() -> Record:
+    return {}
+
+
 @dataclass(slots=True)
 class QwenSession:
     """Reader of one session file of Qwen Code; see ``session.SidecarReader``.
 
     Args:
         session_id: the session of lines without a session id, taken from the name of the file.
+        subagent: if this is the file of a subagent, returns its ``meta.json``.
         hash_input: returns the ``input_hash`` of tool calls.
     """
 
     QUIET_THRESHOLDS_S: ClassVar[tuple[float, ...]] = (TURN_QUIET_S, RETRY_QUIET_S, GIVE_UP_AFTER_S)
 
     session_id: str | None = None
+    subagent: Callable[[], Record] = _nothing
     hash_input: HashInput = no_hash
+    _model: str | None = None
     _at: datetime | None = None
     _project: str | None = None
     _started: str | None = None
@@ -145,7 +153,8 @@ class QwenSession:
         if shown is not None and shown != self._title:
             self._title = shown
             extra = {"title_generated" if title else "title_default": True}
-            key = line.named(f"Title:{_digest(shown)}")
+            digest = sha256(shown.encode("utf-8", "replace")).hexdigest()[:16]
+            key = line.named(f"Title:{digest}")
             events.append(line.event("session_info", key, title=shown, extra=extra))
         status = meta.get("status")
         updated_at = meta.get("lastUpdatedAt")
@@ -196,6 +205,10 @@ class QwenSession:
             return []
         self._started = line.agent_id
         if line.parent is not None:
+            # The lines of a subagent name no model; it usually has its parent's.
+            meta = self.subagent()
+            flags = mapping(meta.get("persistedCliFlags"))
+            self._model = string(meta.get("model")) or string(flags.get("model"))
             extra = without_none(
                 child_agent_id=line.agent_id, agent_type=string(record.get("agentName"), 128)
             )
@@ -258,7 +271,7 @@ class QwenSession:
             line.event(
                 "completion",
                 line.key(),
-                model=string(record.get("model")),
+                model=string(record.get("model")) or self._model,
                 duration_ms=duration,
                 context_tokens=context or None if is_main else None,
                 context_window=count(record.get("contextWindowSize")) or None if is_main else None,
@@ -384,7 +397,3 @@ class QwenSession:
             own.event("subagent_stop", key, extra=extra),
             line.event("session_end", f"{key}:End", extra={"status": status}),
         ]
-
-
-def _digest(text: str) -> str:
-    return sha256(text.encode("utf-8", "replace")).hexdigest()[:16]

@@ -285,7 +285,7 @@ class VibeSession:
             return []
         self._facts = facts
         digest = sha256(repr(facts).encode("utf-8", "replace")).hexdigest()[:16]
-        key = f"{self._session}:Info:{self._n_lines}:{digest}"
+        key = f"{self._session}:Info:{digest}"
         fields = {"title": meta.title, "model": meta.model}
         return [self._event("session_info", self._at, key, **fields)]
 

@@ -99,5 +99,12 @@ def _program(command: str) -> str:
 
 
 SETTINGS = HookSettings(
-    file="extensions/htmlgraph.js", events={}, project_folder=".pi", program=_program
+    file="extensions/htmlgraph.js",
+    events=dict.fromkeys(
+        "SessionStart UserPromptSubmit PreToolUse PostToolUse PostToolUseFailure Notification "
+        "ElicitationResult Stop StopFailure SessionEnd".split(),
+        False,
+    ),
+    project_folder=".pi",
+    program=_program,
 )

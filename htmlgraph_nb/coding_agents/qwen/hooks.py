@@ -13,6 +13,8 @@ from datetime import datetime
 from typing import Any
 
 from ...core.model import Event
+from ...core.validation import format_value
+from ...errors import InvalidEvent
 from ..hooks import HookFormat, events_from_payload
 from .constants import AGENT, CANNOT_WORK, EXTRA_FIELDS, QUESTION_TOOLS
 
@@ -43,7 +45,7 @@ HOOK_FORMAT = HookFormat(AGENT, _TYPES, _IGNORED, EXTRA_FIELDS, QUESTION_TOOLS, 
 def events_from_hook(payload: Mapping[str, Any], *, received_at: datetime) -> list[Event]:
     """Return the events that one hook input reports; see ``events_from_payload``."""
     if not isinstance(payload, Mapping):
-        return events_from_payload(HOOK_FORMAT, payload, received_at)
+        raise InvalidEvent(f"hook input: expected an object, got {format_value(payload)}")
     fields = dict(payload)
     if "tool_use_id" in payload or "tool_call_id" in payload:
         fields["tool_use_id"] = payload.get("tool_call_id")

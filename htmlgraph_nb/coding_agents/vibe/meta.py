@@ -73,7 +73,7 @@ def parse_meta(data: bytes) -> Meta | None:
 def _meta_of(record: Mapping[str, Any]) -> Meta:
     stats, config = mapping(record.get("stats")), mapping(record.get("config"))
     manual = record.get("title_source") == "manual"
-    model = string(config.get("active_model"))
+    model = string(config.get("active_model")) or string(record.get("model"))
     return Meta(
         session=identifier(record.get("session_id")),
         parent=identifier(record.get("parent_session_id")),

@@ -23,7 +23,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, ClassVar
 
@@ -51,6 +51,7 @@ from .meta import Meta, parse_meta, shares
 
 NO_META_QUIET_S = 1.0
 """Seconds without a new line after which a session without ``meta.json`` is read without it."""
+_MOMENT = timedelta(microseconds=1)
 _MAX_WAITING = 10_000
 _MAX_CALLS = 10_000
 _CANCELLED, _FAILED = "<user_cancellation>", "<tool_error>"
@@ -327,9 +328,10 @@ class VibeSession:
     ) -> Event:
         (name, at), (prompt_tokens, completion_tokens) = response, counts
         is_main = self._parent is None and context is not None
+        # It is known after the end of the turn, which it must not seem to follow.
         return self._event(
             "completion",
-            at,
+            at - _MOMENT,
             f"{AGENT}:{name}:Usage",
             model=self._meta.model,
             input_tokens=prompt_tokens,

@@ -25,7 +25,7 @@ def _program(command: str) -> str:
 
 SETTINGS = HookSettings(
     file="hooks.toml",
-    events={},
+    events=dict.fromkeys(_HOOKS, True),
     program=_program,
     note="Vibe runs hooks only with enable_experimental_hooks = true in its config.toml, or "
     "VIBE_ENABLE_EXPERIMENTAL_HOOKS=true.",

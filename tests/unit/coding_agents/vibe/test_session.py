@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.coding_agents.vibe.meta import Meta
 from htmlgraph_nb.coding_agents.vibe.session import NO_META_QUIET_S, VibeSession
-from htmlgraph_nb.core.model import Event
+from htmlgraph_nb.core.model import Event, PresenceStatus
+from htmlgraph_nb.core.roster import Roster
 from tests.helpers.paths import ROOT
 from tests.helpers.session_lines import (
     CONTENT,
@@ -161,6 +162,16 @@ def test_session_counts_each_answer_as_it_is_written() -> None:
     assert [event.context_tokens for event in used] == [107, 107]
     assert {event.context_window for event in used} == {150_000}
     assert {event.model for event in used} == {"devstral-2"}
+
+
+def test_session_counts_after_a_turn_are_no_work() -> None:
+    """They are written after the last message of the turn."""
+    roster = Roster()
+    for seq, event in enumerate(read(reader(), user(), answer(), meta(2, 100, 7)), 1):
+        shown = roster.apply(event, seq, written()).presence
+    assert shown is not None
+    assert (shown.status, shown.detail) == (PresenceStatus.IDLE, "done")
+    assert shown.total_cost_tokens == 107
 
 
 def test_session_import_shares_the_counts_exactly() -> None:

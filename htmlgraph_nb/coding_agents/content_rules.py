@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
 TASK_ENDS = ("completed", "failed", "killed", "stopped")
@@ -71,6 +71,26 @@ def limit_facts(payload: Mapping[str, Any], at: datetime) -> dict[str, Any]:
     from .failures import limit_of
 
     return limit_of(texts, reported, payload.get("until"), at)
+
+
+def derived_fields(
+    hook: object, payload: Mapping[str, Any], now: Callable[[], datetime]
+) -> dict[str, Any]:
+    """Return what replaces the texts of a hook input before it leaves the machine.
+
+    Args:
+        hook: name of the hook.
+        now: returns the current time.
+    """
+    if hook == "StopFailure":
+        return limit_facts(payload, now())
+    is_true = {
+        "is_interrupt": hook == "PostToolUseFailure" and was_interrupted(payload),
+        "is_error": hook == "AfterTool" and tool_failed(payload),
+        "ends_with_question": hook in ("Stop", "AfterAgent") and ends_with_question(payload),
+        "is_continued": hook == "UserPromptSubmit" and payload.get("prompt") == "",
+    }
+    return {name: True for name, holds in is_true.items() if holds}
 
 
 def is_at_rest(task: object) -> bool:

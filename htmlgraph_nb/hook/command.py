@@ -28,13 +28,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .. import paths
-from ..coding_agents.content_rules import (
-    ends_with_question,
-    is_at_rest,
-    limit_facts,
-    tool_failed,
-    was_interrupted,
-)
+from ..coding_agents.content_rules import derived_fields, is_at_rest
 from ..coding_agents.git_worktree import repository_folder
 from ..coding_agents.registry import AGENTS, DEFAULT_AGENT, PROJECT_VARIABLES
 from ..errors import Unreachable
@@ -102,16 +96,7 @@ def redact(agent: CodingAgent, payload: Mapping[str, Any]) -> dict[str, Any]:
             fields[name] = sum(not is_at_rest(item) for item in value)
         elif isinstance(value, bool | int | float):
             fields[name] = value
-    if hook == "PostToolUseFailure" and was_interrupted(payload):
-        fields["is_interrupt"] = True
-    if hook == "UserPromptSubmit" and payload.get("prompt") == "":
-        fields["is_continued"] = True
-    if hook == "AfterTool" and tool_failed(payload):
-        fields["is_error"] = True
-    if hook in ("Stop", "AfterAgent") and ends_with_question(payload):
-        fields["ends_with_question"] = True
-    if hook == "StopFailure":
-        fields |= limit_facts(payload, _now())
+    fields |= derived_fields(hook, payload, _now)
     return fields
 
 

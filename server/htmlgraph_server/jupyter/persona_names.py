@@ -28,7 +28,6 @@ _KINDS = {
         for name in (agent.name, *agent.aliases)
     },
     **{name: name for name in ("copilot", "goose", "kilo", "kiro", "opencode")},
-    "mistralvibe": "vibe",
 }
 """Class of a persona, in small letters and without its suffix → its kind of agent."""
 _DIGEST_CHARS = 32

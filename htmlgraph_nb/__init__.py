@@ -36,6 +36,7 @@ _EXPORTS = {
     "features": "analysis",
     "forecast_budget": "analysis",
     "iter_history": "history.iterate",
+    "load_alerts": "history.fired_alerts",
     "load_history": "history.load",
     "load_presence": "history.load",
     "load_quotas": "history.quotas",
@@ -117,6 +118,7 @@ if TYPE_CHECKING:
     from .errors import InvalidEvent as InvalidEvent
     from .errors import PriceWarning as PriceWarning
     from .history.export import export_history as export_history
+    from .history.fired_alerts import load_alerts as load_alerts
     from .history.iterate import iter_history as iter_history
     from .history.load import load_history as load_history
     from .history.load import load_presence as load_presence
@@ -131,6 +133,9 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "alerts":
+        # A module with functions of its own, as ``hg.alerts.list()``.
+        return import_module(".alerts", __name__)
     module = _EXPORTS.get(name)
     if module is None:
         raise AttributeError(f"module 'htmlgraph_nb' has no attribute {name!r}")
@@ -150,4 +155,4 @@ def unload_ipython_extension(shell: Any) -> None:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_EXPORTS})
+    return sorted({*globals(), *_EXPORTS, "alerts"})

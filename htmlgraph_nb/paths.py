@@ -51,6 +51,11 @@ def default_db() -> str:
     return os.environ.get("HTMLGRAPH_DB") or os.path.join(data_dir(), "htmlgraph.db")
 
 
+def alerts_file() -> str:
+    """Return the file with the rules of alerts: ``HTMLGRAPH_ALERTS``, else one in data_dir()."""
+    return os.environ.get("HTMLGRAPH_ALERTS") or os.path.join(data_dir(), "alerts.toml")
+
+
 def spool_path() -> str:
     """Return the file to which the hook appends events when no server is reachable."""
     return os.path.join(data_dir(), "spool.jsonl")

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from .broadcast_adapter import BroadcastAdapter
 from .core.agent_facts import WindowFunction
-from .core.agent_state import AgentState
+from .core.agent_state import AgentState, Timed
 from .core.changes import (
     ChangeBatch,
     ImportResult,
@@ -140,11 +140,13 @@ class PresenceManager:
         state = self._roster.agents.get(agent_id)
         return None if state is None else self._live(state.presence)
 
-    def explain(self, agent_id: str) -> dict[str, Any] | None:
-        """Return the presence of an agent with its ``explanation``; None: unknown agent.
+    def open_calls(self, agent_id: str) -> Mapping[str, Timed]:
+        """Return the open tool calls of an agent: key → name of the tool and start."""
+        state = self._roster.agents.get(agent_id)
+        return {} if state is None else state.open_tools
 
-        The state is the one last seen by this process; the file is not read.
-        """
+    def explain(self, agent_id: str) -> dict[str, Any] | None:
+        """Return the presence of an agent, as last seen, with an ``explanation``; None: unknown."""
         state = self._roster.agents.get(agent_id)
         return {**state.presence.to_dict(), "explanation": explain(state)} if state else None
 
@@ -345,11 +347,7 @@ class PresenceManager:
         return found
 
     def cleanup_stale_agents(self, max_age_hours: float = 24) -> list[str]:
-        """Remove agents that were inactive for ``max_age_hours``; their history is kept.
-
-        Returns:
-            The ids of the removed agents.
-        """
+        """Remove agents that were inactive for this long, not their history; return their ids."""
 
         def job(tx: Transaction) -> list[str]:
             agents = list(self._roster.agents)

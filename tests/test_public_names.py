@@ -27,7 +27,7 @@ PUBLIC_NAMES = """
 AgentGrid AgentPresence ConfigError ConnectError Event HistoryWarning HtmlgraphError InvalidEvent
 Limits LocalServer PresenceClient PresenceManager PresenceStatus PriceWarning SDK __version__ agents
 blocks burn_rate check_agent compare concurrency export_history features forecast_budget
-iter_history load_history load_presence load_quotas load_transcripts local loops
+iter_history load_alerts load_history load_presence load_quotas load_transcripts local loops
 plot_activity_heatmap plot_concurrency plot_context plot_cumulative_cost plot_session plot_timeline
 plot_token_costs plot_tool_counts plot_tool_durations plot_tool_transitions presence_at readable
 sample_history sessions start_server summary timeline token_costs tool tool_counts tool_durations
@@ -58,6 +58,7 @@ forget_after retain synchronous watch seal
 """.split()
 LISTENER_SETTINGS = {"host", "port", "token", "allow_origins", "allow_hosts"}
 COMMANDS = {
+    "alerts": "--json --limit --state --token --url --verbose",
     "completion": "--verbose --words",
     "costs": (
         "--blocks --by --daily --files --from --hourly --json --monthly --sessions --since --token "

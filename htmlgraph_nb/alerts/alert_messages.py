@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..core.model import AgentPresence
+from .alert_rule import AlertRule
 from .fired_alert import agent_path
-from .rules import AlertRule
 
 _MAX_LABEL_CHARS = 80
 

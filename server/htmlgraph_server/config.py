@@ -15,7 +15,7 @@ from typing import Any
 
 from htmlgraph_nb.core.roster import Limits
 from htmlgraph_nb.errors import ConfigError
-from htmlgraph_nb.paths import DEFAULT_HOST, DEFAULT_PORT, default_db
+from htmlgraph_nb.paths import DEFAULT_HOST, DEFAULT_PORT, alerts_file, default_db
 from htmlgraph_nb.storage.database import SYNCHRONOUS_MODES
 
 _MAX_DURATION_S = 36_500 * 86_400
@@ -227,6 +227,12 @@ SETTINGS: tuple[Setting, ...] = (
         14_400.0,
         "silence after which an agent with open work and an unknown process goes offline; 0: never",
     ),
+    Setting(
+        "alerts",
+        str,
+        None,
+        "file with the rules of alerts; default: alerts.toml in the user's data folder",
+    ),
 )
 
 
@@ -274,6 +280,7 @@ class Config:
     session_folder: tuple[tuple[str, str], ...] = ()
     backfill_s: float = 0.0
     titles: bool = True
+    alerts: str = field(default_factory=alerts_file)
 
     def __post_init__(self) -> None:
         if not self.token and not is_loopback(self.host):
@@ -374,4 +381,5 @@ def config_from_values(values: Mapping[str, Any]) -> Config:
         session_folder=values["session_folder"],
         backfill_s=backfill_s,
         titles=values["titles"],
+        alerts=values["alerts"] or alerts_file(),
     )

@@ -122,7 +122,7 @@ def make_service(
         leader_lock,
         backfiller,
         ByteBudget(config.max_buffered_bytes),
-        AlertService(manager, history, hub, quotas, lambda: leader_lock.is_leader),
+        AlertService(manager, history, hub, quotas, lambda: leader_lock.is_leader, config.alerts),
         local_agents,
     )
 

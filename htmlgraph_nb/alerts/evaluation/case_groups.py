@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Protocol
 
+from ..alert_rule import AlertRule
 from ..fired_alert import FiredAlert
-from ..rules import AlertRule
 from .case_state import GROUP_MIN, JOIN_S, Case, Collection, Group, after, group_of_cases
 
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from ...core.timestamps import to_micros
 from ..alert_messages import Subject, message_of, message_of_group
+from ..alert_rule import AlertRule
 from ..fired_alert import MAX_AGENT_IDS, FiredAlert, alert_id_of
-from ..rules import AlertRule
 
 GROUP_MIN = 5
 """Number of alerts of a rule, in one collection or in JOIN_S, from which they become a group."""

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from itertools import chain
 
 from ..alert_messages import Subject
+from ..alert_rule import DATED_KINDS, AlertRule
 from ..fired_alert import FiredAlert
-from ..rules import AlertRule
 from ..silence import AlertSilence
 from .case_groups import Grouping, TimerHeap
 from .case_state import GROUP_MIN, GROUP_PREFIX, AlertChange, Case, Group, after, alert_of
@@ -81,6 +81,8 @@ class CaseBook:
         case = self._cases.get(key)
         if case is not None:
             case.subject, case.value = subject, value
+            if rule.kind not in DATED_KINDS:
+                since = case.since
             if case.is_open and (since, wait_s) != (case.since, case.wait_s):
                 case.since, case.wait_s = since, wait_s
                 self._schedule(case)
@@ -88,7 +90,7 @@ class CaseBook:
         restored = self._restored.pop(key, None)
         if restored is not None:
             self._cooldowns[key] = after(restored.fired_at, rule.cooldown_s)
-            if since <= restored.fired_at:
+            if since <= restored.fired_at or rule.kind not in DATED_KINDS:
                 self._add(Case(rule, subject, restored.since, wait_s, now, value, restored))
                 return
             # It ended and began again in between.
@@ -301,6 +303,18 @@ class CaseBook:
     def restored(self) -> list[FiredAlert]:
         """The alerts of ``restore`` whose condition was neither found to hold nor to have ended."""
         return list(self._restored.values())
+
+    def adopt(self, subjects: Mapping[str, Subject], now: datetime, *kinds: str) -> None:
+        """Continue restored alerts of some kinds, whose evidence is lost, until it says otherwise.
+
+        Args:
+            subjects: the agents that exist, by id; alerts about others are resolved.
+        """
+        for (name, subject_id), alert in list(self._restored.items()):
+            subject = subjects.get(subject_id)
+            if alert.kind in kinds and subject is not None:
+                self.hold(self._rules[name], subject, alert.since, now, alert.value)
+        self.settle(now, *kinds)
 
     def settle(self, now: datetime, *kinds: str) -> None:
         """Resolve the restored alerts of some kinds whose condition does not hold any more."""

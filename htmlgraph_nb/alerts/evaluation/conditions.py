@@ -9,7 +9,7 @@ from typing import Any
 
 from ...core.agent_facts import CANNOT_WORK
 from ...core.model import AgentPresence, PresenceStatus
-from ..rules import AlertRule
+from ..alert_rule import AlertRule
 
 status_of: Callable[[AgentPresence], tuple[Any, ...]] = attrgetter(
     "status", "detail", "attention", "detail_since", "unseen", "alive"

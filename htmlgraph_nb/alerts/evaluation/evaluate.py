@@ -6,18 +6,25 @@ evaluated.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import NamedTuple
 
+from ...core.agent_facts import ASSIGNED
+from ...core.agent_state import Timed
 from ...core.model import AgentPresence, Event
 from ..alert_messages import Subject, shown, subject_of
+from ..alert_rule import AlertRule, Scope, is_about_presence, scope_of
 from ..fired_alert import FiredAlert
-from ..rules import AlertRule, Scope, is_about_presence, scope_of
 from ..silence import AlertSilence
 from .case_state import AlertChange
 from .cases import GROUP_S, CaseBook
 from .conditions import STATUS_KINDS, VALUE_KINDS, status_of
+from .event_rules import EVENT_KINDS, LOOP_KINDS, RATE_KINDS, EventRules, open_calls_of
+from .host_watch import HostWatch
+from .period_budgets import LATE_REPORT, PeriodBudgets, Spent
+from .watched_agent import NO_CALLS, WatchedAgent
 
 LATE = timedelta(minutes=10)
 """A condition that began longer ago when it is first seen is one of the past, as in an import,
@@ -25,6 +32,7 @@ unless the agent's process is known to be running."""
 LATE_AT_START = timedelta(hours=1)
 """The same for agents that are known at the start."""
 PRESENCE_KINDS = (*STATUS_KINDS, *VALUE_KINDS)
+_MAX_RENAMED = 1_000
 
 
 class QuotaLevel(NamedTuple):
@@ -46,56 +54,78 @@ class QuotaLevel(NamedTuple):
     full_at: datetime | None
 
 
-class _Agent:
-    """What is kept of an agent: its last presence, and the rules that are about it."""
-
-    __slots__ = ("presence", "scope", "status", "status_rules", "value_rules")
-
-    def __init__(self, presence: AgentPresence) -> None:
-        self.presence = presence
-        self.scope: Scope | None = None
-        self.status: tuple[Any, ...] = ()
-        self.status_rules: tuple[AlertRule, ...] = ()
-        self.value_rules: tuple[AlertRule, ...] = ()
-
-
 class Evaluator:
     """Rules, and what they have seen.
 
     Args:
         rules: the rules; their names are unique.
         group_s: as for CaseBook.
+        zone: time zone of the periods of budgets.
+
+    Attributes:
+        budgets: what agents spent together.
     """
 
-    def __init__(self, rules: Iterable[AlertRule], *, group_s: float = GROUP_S) -> None:
+    def __init__(
+        self, rules: Iterable[AlertRule], *, group_s: float = GROUP_S, zone: tzinfo = UTC
+    ) -> None:
         self._rules = {rule.name: rule for rule in rules if rule.enabled}
+        self._zone = zone
         self._book = CaseBook(self._rules, group_s)
-        self._agents: dict[str, _Agent] = {}
+        self._agents: dict[str, WatchedAgent] = {}
+        self._events = EventRules(self._book)
+        self._hosts = HostWatch(self._book)
+        self.budgets = PeriodBudgets(self._book)
+        self._renamed: dict[str, tuple[float, int]] = {}
         self._quotas: Sequence[QuotaLevel] = ()
         self._next_reset: datetime | None = None
         self._late = LATE
         self._sort_rules()
 
     def _sort_rules(self) -> None:
-        rules = self._rules.values()
-        self._status_rules = tuple(r for r in rules if r.kind in STATUS_KINDS)
-        self._value_rules = tuple(
-            r
-            for r in rules
-            if r.kind in VALUE_KINDS and (r.kind != "budget" or is_about_presence(r))
+        budgets = self._of_kinds("budget")
+        self._status_rules = self._of_kinds(*STATUS_KINDS)
+        self._value_rules = (
+            *self._of_kinds("errors", "context"),
+            *(rule for rule in budgets if is_about_presence(rule)),
         )
-        self._quota_rules = tuple(r for r in rules if r.kind in ("quota", "quota_forecast"))
+        self._event_rules = self._of_kinds(*EVENT_KINDS)
+        self._period_rules = tuple(rule for rule in budgets if not is_about_presence(rule))
+        self._quota_rules = self._of_kinds("quota", "quota_forecast")
+        self._hosts.set_rules(self._of_kinds("host_gone"))
+        self._watches_hosts = bool(self._of_kinds("host_gone"))
+        self._counts = bool(self._period_rules or self._of_kinds(*RATE_KINDS))
+
+    def _of_kinds(self, *kinds: str) -> tuple[AlertRule, ...]:
+        return tuple(rule for rule in self._rules.values() if rule.kind in kinds)
 
     # Changes
 
-    def start(self, agents: Iterable[AgentPresence], now: datetime) -> None:
-        """Take the agents that are known at the start; call ``restore`` before."""
+    def start(
+        self,
+        agents: Iterable[AgentPresence],
+        now: datetime,
+        open_calls: Callable[[str], Mapping[str, Timed] | None] = lambda _: None,
+    ) -> None:
+        """Take the agents that are known at the start; call ``restore`` before.
+
+        Args:
+            open_calls: returns the open calls of an agent, as for ``apply``.
+        """
+        self.budgets.set_rules(self._period_rules, self._zone, now)
         self._late = LATE_AT_START
         for presence in agents:
-            self.apply(presence.agent_id, presence, now)
+            agent = self._agents[presence.agent_id] = WatchedAgent(presence)
+            agent.usd, agent.tokens = presence.cost_usd or 0.0, presence.total_cost_tokens
+            agent.compacted_at = presence.compacted_at
+            self.apply(presence.agent_id, presence, now, None, open_calls(presence.agent_id))
         self._late = LATE
-        self._book.settle(now, *PRESENCE_KINDS)
-        self._book.tick(now)
+        self.tick(now)
+        self._book.settle(now, *PRESENCE_KINDS[:-1], "stuck", "host_gone")
+        if not self._period_rules:
+            self._book.settle(now, "budget")
+        known = {agent_id: subject_of(agent.presence) for agent_id, agent in self._agents.items()}
+        self._book.adopt(known, now, *LOOP_KINDS, *RATE_KINDS, "thrash")
 
     def apply(
         self,
@@ -103,19 +133,24 @@ class Evaluator:
         presence: AgentPresence | None,
         now: datetime,
         event: Event | None = None,
+        open_calls: Mapping[str, Timed] | None = None,
     ) -> None:
         """Take a change of an agent.
 
         Args:
             presence: its new presence; None: the agent was removed.
             event: the event that caused the change; None: unknown.
+            open_calls: its open tool calls: key → name of the tool and start; None: unknown.
         """
         agent = self._agents.get(agent_id)
+        if self._watches_hosts:
+            self._hosts.apply(None if agent is None else agent.presence, presence, now)
         if presence is None:
             self._remove(agent_id, agent, now, event)
             return
         if agent is None:
-            agent = self._agents[agent_id] = _Agent(presence)
+            agent = self._agents[agent_id] = WatchedAgent(presence)
+            agent.usd, agent.tokens = self._renamed.pop(agent_id, (0.0, 0))
         agent.presence = presence
         scope = scope_of(presence)
         if scope != agent.scope:
@@ -127,12 +162,38 @@ class Evaluator:
                 self._check_status(rule, presence, now)
         for rule in agent.value_rules:
             self._check_value(rule, presence, now)
+        usd = self._count(agent, scope, now, event) if self._counts else 0.0
+        if agent.event_rules:
+            calls = open_calls_of(presence) if open_calls is None else open_calls
+            self._events.apply(agent, now, event, calls, usd)
 
-    def _enter_scope(self, agent: _Agent, scope: Scope, now: datetime) -> None:
+    def _count(
+        self, agent: WatchedAgent, scope: Scope, now: datetime, event: Event | None
+    ) -> float:
+        """Add what an agent spent to its budgets; return the dollars that it spent just now."""
+        presence = agent.presence
+        usd, tokens = presence.cost_usd or 0.0, presence.total_cost_tokens
+        spent_usd, spent_tokens = max(0.0, usd - agent.usd), max(0, tokens - agent.tokens)
+        agent.usd, agent.tokens = usd, tokens
+        is_assigned = event is not None and ASSIGNED in (event.extra or {})
+        if is_assigned or not (spent_usd or spent_tokens):
+            return 0.0
+        known_at = None if event is None else event.timestamp
+        at = min(known_at or presence.last_activity, now)
+        if agent.period_rules:
+            if known_at is None and at < now - LATE_REPORT:
+                self.budgets.needs_totals = True
+            spent = Spent(scope, at, spent_usd, spent_tokens, presence.seq)
+            self.budgets.add(spent, agent.period_rules, now)
+        return spent_usd if at >= now - LATE else 0.0
+
+    def _enter_scope(self, agent: WatchedAgent, scope: Scope, now: datetime) -> None:
+        before = agent.rules
         agent.scope, agent.status = scope, ()
-        before = (*agent.status_rules, *agent.value_rules)
         agent.status_rules = tuple(r for r in self._status_rules if r.matches(scope))
         agent.value_rules = tuple(r for r in self._value_rules if r.matches(scope))
+        agent.event_rules = tuple(r for r in self._event_rules if r.matches(scope))
+        agent.period_rules = tuple(r for r in self._period_rules if r.matches(scope))
         for rule in before:
             if not rule.matches(scope):
                 self._book.end(rule.name, agent.presence.agent_id, now)
@@ -166,16 +227,20 @@ class Evaluator:
         self._book.hold(rule, subject, since, now, value, is_present=is_present)
 
     def _remove(
-        self, agent_id: str, agent: _Agent | None, now: datetime, event: Event | None
+        self, agent_id: str, agent: WatchedAgent | None, now: datetime, event: Event | None
     ) -> None:
         new_id = renamed_to(event)
-        renamed = None if new_id is None else self._agents.get(new_id)
-        if renamed is not None:
-            self._book.rename(agent_id, subject_of(renamed.presence), now)
-        elif new_id is not None and agent is not None:
-            # Its first change follows.
-            self._book.rename(agent_id, subject_of(agent.presence)._replace(subject_id=new_id), now)
+        if new_id is not None and agent is not None:
+            renamed = self._agents.get(new_id)
+            if renamed is not None:
+                # The totals of both were added up.
+                renamed.usd, renamed.tokens = renamed.usd + agent.usd, renamed.tokens + agent.tokens
+            elif len(self._renamed) < _MAX_RENAMED:
+                self._renamed[new_id] = agent.usd, agent.tokens
+            subject = subject_of(replace((renamed or agent).presence, agent_id=new_id))
+            self._book.rename(agent_id, subject, now)
         self._book.end_all(agent_id, now)
+        self._events.remove(agent_id)
         self._agents.pop(agent_id, None)
 
     # Usage windows
@@ -211,13 +276,17 @@ class Evaluator:
     @property
     def next_due(self) -> datetime | None:
         """When ``tick`` has to run; None: not before the next change."""
-        times = [at for at in (self._book.next_due, self._next_reset) if at is not None]
-        return min(times, default=None)
+        timers = (self._book, self._events, self._hosts, self.budgets)
+        times = [self._next_reset, *(timer.next_due for timer in timers)]
+        return min((at for at in times if at is not None), default=None)
 
     def tick(self, now: datetime) -> None:
         """Run what is due."""
         if self._next_reset is not None and now >= self._next_reset:
             self._check_quotas(now)
+        self.budgets.tick(now)
+        self._events.tick(self._agents, now)
+        self._hosts.tick(now)
         self._book.tick(now)
 
     def take(self) -> list[AlertChange]:
@@ -241,16 +310,19 @@ class Evaluator:
         """Replace what silences alerts."""
         self._book.silence = silence
 
-    def set_rules(self, rules: Iterable[AlertRule], now: datetime) -> None:
+    def set_rules(self, rules: Iterable[AlertRule], now: datetime, zone: tzinfo = UTC) -> None:
         """Replace the rules, and evaluate them for all agents."""
         self._rules = {rule.name: rule for rule in rules if rule.enabled}
+        self._zone = zone
         self._book.set_rules(self._rules, now)
         self._sort_rules()
+        self.budgets.set_rules(self._period_rules, zone, now)
         for agent_id, agent in self._agents.items():
+            calls, agent.open_calls = agent.open_calls, NO_CALLS
             agent.scope = None
-            self.apply(agent_id, agent.presence, now)
+            self.apply(agent_id, agent.presence, now, None, calls)
         self._check_quotas(now)
-        self._book.tick(now)
+        self.tick(now)
 
 
 def renamed_to(event: Event | None) -> str | None:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
@@ -24,8 +25,7 @@ from htmlgraph_nb.alerts.alert_table import (
 from htmlgraph_nb.alerts.evaluation.case_state import AlertChange
 from htmlgraph_nb.alerts.evaluation.evaluate import Evaluator, QuotaLevel
 from htmlgraph_nb.alerts.fired_alert import FiredAlert
-from htmlgraph_nb.alerts.rules import DEFAULT_RULES, AlertRule
-from htmlgraph_nb.alerts.silence import FOREVER, AlertSilence
+from htmlgraph_nb.alerts.silence import FOREVER
 from htmlgraph_nb.core.changes import ChangeBatch
 from htmlgraph_nb.core.timestamps import utc_now
 from htmlgraph_nb.errors import StoreError
@@ -35,12 +35,16 @@ from ..history.history_reader import HistoryReader
 from ..history.quota_forecast import quota_forecast
 from ..history.quota_reader import QuotaReader
 from ..hub.hub import Hub
+from .stored_spending import read_spent
+from .watched_rules import WatchedRules
 
 logger = logging.getLogger(__name__)
 
 LONGEST_STEP_S = 1.0
 """Longest time between two looks at the database and the clock."""
 _LEAST_STEP_S = 0.01
+TOTALS_S = 10.0
+"""Least time between two readings of all that was spent."""
 
 
 class AlertService:
@@ -52,6 +56,7 @@ class AlertService:
         hub: has the agents, and sends alerts to dashboards.
         quotas: the usage windows.
         is_leader: returns whether this server evaluates.
+        path: the file of rules.
         clock: returns the current time, UTC.
     """
 
@@ -62,6 +67,7 @@ class AlertService:
         hub: Hub,
         quotas: QuotaReader,
         is_leader: Callable[[], bool],
+        path: str,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._manager = manager
@@ -71,19 +77,16 @@ class AlertService:
         self._is_leader = is_leader
         self._clock = clock
         self._evaluator: Evaluator | None = None
-        self._rules = DEFAULT_RULES
-        self._silence = AlertSilence()
+        self.rules = WatchedRules(path)
+        self._muted_until: datetime | None = None
         self._revision = -1
         self._unstored: list[AlertChange] = []
         self._failing = False
         self._wakeup = asyncio.Event()
         self._sleeps_until: datetime | None = None
         self._task: asyncio.Task[None] | None = None
-
-    @property
-    def rules(self) -> Sequence[AlertRule]:
-        """The rules in force."""
-        return self._rules
+        self._totals_task: asyncio.Task[None] | None = None
+        self._next_totals = 0.0
 
     def start(self) -> None:
         """Start the task that evaluates."""
@@ -91,6 +94,8 @@ class AlertService:
 
     async def stop(self) -> None:
         """Store what fired and end the task."""
+        if self._totals_task is not None:
+            self._totals_task.cancel()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -105,7 +110,9 @@ class AlertService:
             return
         now = self._clock()
         for change in batch.changes:
-            evaluator.apply(change.agent_id, change.presence, now, change.event)
+            state = change.state
+            calls = None if state is None else state.open_tools
+            evaluator.apply(change.agent_id, change.presence, now, change.event, calls)
         due = evaluator.next_due
         if due is not None and (self._sleeps_until is None or due < self._sleeps_until):
             self._wakeup.set()
@@ -166,13 +173,24 @@ class AlertService:
         self._sleeps_until = None
 
     async def _step(self) -> None:
+        if await asyncio.get_running_loop().run_in_executor(None, self.rules.refresh):
+            self._use_rules()
         await self._follow_leader()
         if self._evaluator is not None:
+            self._read_totals_soon(self._evaluator)
             self._evaluator.tick(self._clock())
             self._unstored += self._evaluator.take()
         if self._unstored:
             await self._store(self._clock())
         await self._read()
+
+    def _use_rules(self) -> None:
+        """Apply the rules of the file."""
+        if self._evaluator is not None:
+            now = self._clock()
+            self._evaluator.set_silence(self.rules.content.silence(self._muted_until))
+            content = self.rules.content
+            self._evaluator.set_rules(content.rules, now, content.zone)
 
     async def _follow_leader(self) -> None:
         if not self._is_leader():
@@ -180,15 +198,36 @@ class AlertService:
             return
         if self._evaluator is not None:
             return
-        firing, muted_until = await self._history.run(_read_start)
+        firing, self._muted_until = await self._history.run(_read_start)
         now = self._clock()
-        self._silence = AlertSilence(muted_until)
-        evaluator = Evaluator(self._rules)
-        evaluator.set_silence(self._silence)
+        evaluator = Evaluator(self.rules.content.rules, zone=self.rules.content.zone)
+        evaluator.set_silence(self.rules.content.silence(self._muted_until))
         evaluator.restore(firing, now)
-        evaluator.start((each.presence for each in self._hub.published.agents.values()), now)
+        agents = (each.presence for each in self._hub.published.agents.values())
+        evaluator.start(agents, now, self._manager.open_calls)
         evaluator.set_quotas(self._levels(now), now)
         self._evaluator = evaluator
+
+    def _read_totals_soon(self, evaluator: Evaluator) -> None:
+        """Read in the background what was spent, if the budgets need it."""
+        now = time.monotonic()
+        if not evaluator.budgets.needs_totals or now < self._next_totals:
+            return
+        self._next_totals = now + TOTALS_S
+        since = evaluator.budgets.begin()
+        self._totals_task = asyncio.get_running_loop().create_task(
+            self._read_totals(evaluator, since)
+        )
+
+    async def _read_totals(self, evaluator: Evaluator, since: datetime) -> None:
+        try:
+            spent, seq = await self._history.run(lambda db: read_spent(db, since))
+        except StoreError as error:
+            logger.debug("alerts: %s", error)
+            evaluator.budgets.give_up()
+            return
+        evaluator.budgets.finish(spent, seq, self._clock())
+        self._wakeup.set()
 
     async def _store(self, now: datetime) -> None:
         """Store the new states of alerts, and have their messages sent."""
@@ -212,7 +251,7 @@ class AlertService:
         self._revision = revision
         feed = self._hub.alerts
         frames = feed.update(changed)
-        facts = feed.set_facts(muted_until, None)
+        facts = feed.set_facts(muted_until, self.rules.error)
         if first and feed.is_used:
             frames, facts = [feed.state_frame], []
         self._hub.side.send_alerts([*frames, *facts])
@@ -221,9 +260,9 @@ class AlertService:
         for alert in changed:
             if alert.acknowledged_at is not None:
                 self._evaluator.acknowledge(alert)
-        if muted_until != self._silence.muted_until:
-            self._silence = AlertSilence(muted_until)
-            self._evaluator.set_silence(self._silence)
+        if muted_until != self._muted_until:
+            self._muted_until = muted_until
+            self._evaluator.set_silence(self.rules.content.silence(muted_until))
 
     def _read_changes(
         self, db: sqlite3.Connection

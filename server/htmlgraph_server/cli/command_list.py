@@ -46,6 +46,20 @@ COMMANDS: tuple[Command, ...] = (
         "configure_explain",
     ),
     Command("why", "", "the former name of explain", "live.explain_command", "configure_explain"),
+    Command(
+        "alerts",
+        _AGENTS,
+        "list, acknowledge and mute alerts; change their rules",
+        "alerts.alerts_command",
+        "configure_alerts",
+    ),
+    Command(
+        "alerts",
+        _AGENTS,
+        "list, acknowledge and mute alerts; change their rules",
+        "alerts.alerts_command",
+        "configure_alerts",
+    ),
     Command("open", _AGENTS, "open the page in a browser", "live.open_command", "configure_open"),
     Command(
         "costs",

@@ -69,8 +69,15 @@ class AlertRulesHandler(JsonHandler):
 
     def get(self) -> None:
         self.allow_parameters()
-        alerts = self.service.alerts
-        self.send_json({"rules": [asdict(rule) for rule in alerts.rules]})
+        rules = self.service.alerts.rules
+        self.send_json(
+            {
+                "file": rules.path,
+                "error": rules.error,
+                "rules": [asdict(rule) for rule in rules.content.rules],
+                "channels": [channel.public() for channel in rules.content.channels.values()],
+            }
+        )
 
     head = get
 

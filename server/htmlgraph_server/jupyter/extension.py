@@ -36,7 +36,7 @@ _JUPYTER_SETTINGS = frozenset({"host", "port", "token", "allow_origins", "allow_
 _JUPYTER_AI = "jupyter_ai_persona_manager"
 """The server extension of Jupyter AI that runs its personas."""
 _TRAITS = {
-    "db_path" if setting.name == "db" else setting.name: setting
+    {"db": "db_path", "alerts": "alerts_file"}.get(setting.name, setting.name): setting
     for setting in SETTINGS
     if setting.name not in _JUPYTER_SETTINGS
 }

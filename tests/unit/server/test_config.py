@@ -81,6 +81,7 @@ VALUES = {
     "backfill": "7d",
     "titles": "off",
     "open_work_timeout": "8h",
+    "alerts": "/tmp/rules.toml",
 }
 
 
@@ -102,6 +103,7 @@ def test_make_config_uses_every_flag_and_variable() -> None:
     assert (by_flag.backfill_s, by_flag.titles) == (604_800, False)
     assert by_flag.session_folder == (("claude", "/a,b"), ("gemini", "/g"))
     assert roster.open_work_timeout_s == 28_800
+    assert by_flag.alerts == "/tmp/rules.toml"
     variables = {setting.variable: VALUES[setting.name] for setting in SETTINGS}
     assert make_config(NOTHING, variables) == by_flag
     assert make_config({"port": "7"}, variables).port == 7

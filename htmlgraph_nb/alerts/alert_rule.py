@@ -82,6 +82,10 @@ RULE_KINDS: dict[str, RuleKind] = {
 """Kind of a rule → what it watches and its defaults."""
 
 
+DATED_KINDS = ("waits", "done", "error", "cannot_work", "stuck", "host_gone")
+"""Kinds whose condition says since when it holds; others hold since they were first seen."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertRule:
     """When an alert fires.

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from htmlgraph_nb.alerts.evaluation.period_budgets import Spent
-from htmlgraph_nb.core.agent_facts import agent_kind_of
+from htmlgraph_nb.core.ids import agent_kind_of
 from htmlgraph_nb.core.model import TARIFF_FIELDS, TOKEN_FIELDS, Event
 from htmlgraph_nb.core.timestamps import from_micros
 from htmlgraph_nb.pricing.price_list import price_of

@@ -21,7 +21,7 @@ MAX_ALERTS = 5_000
 """Most alerts that are kept; beyond it those that ended first are deleted."""
 MAX_AGE = timedelta(days=90)
 """Alerts that ended longer ago are deleted."""
-MAX_PENDING = 10_000
+MAX_DELIVERIES = 10_000
 """Most pending deliveries; beyond it the oldest are dropped."""
 MUTED_UNTIL = "alerts_muted_until"
 """Key in ``meta``: until when alerts are muted, in microseconds since 1970."""
@@ -95,7 +95,7 @@ def _trim(db: sqlite3.Connection, now: datetime) -> None:
         "UPDATE alert_deliveries SET state = 'dropped', last_error = 'too many are pending' "
         "WHERE id IN (SELECT id FROM alert_deliveries WHERE state = 'pending' "
         "ORDER BY id DESC LIMIT -1 OFFSET ?)",
-        (MAX_PENDING,),
+        (MAX_DELIVERIES,),
     )
 
 

@@ -76,7 +76,7 @@ def _is_without(before: AlertFile, name: str, new_text: str, folder: str) -> boo
         after = parse_alert_file(new_text, folder)
     except ConfigError:
         return False
-    # Rules without a name of their own may be numbered anew.
+    # Rules without a name of their own may get other numbers.
     return len(after.rules) == len(before.rules) - 1 and after.channels == before.channels
 
 

@@ -138,6 +138,15 @@ def parse_alert_file(text: str, folder: str = "") -> AlertFile:
     )
 
 
+def rule_of_settings(settings: Mapping[str, Any]) -> AlertRule:
+    """Return a rule from its settings, as a table of the file has them.
+
+    Raises:
+        ConfigError: a setting is invalid.
+    """
+    return _rule(settings, "rule", IN_PAGE_CHANNELS, [])
+
+
 def _rule(
     table: object, where: str, channels: Sequence[str], others: Sequence[AlertRule]
 ) -> AlertRule:

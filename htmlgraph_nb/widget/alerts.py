@@ -10,15 +10,17 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ..alerts.alert_rule import AlertRule
 from ..core.model import AgentPresence, PresenceStatus
 from ..core.validation import format_value
 from ..errors import ConfigError
+from .rule_alerts import RuleAlert
 
 logger = logging.getLogger(__name__)
 
 Predicate = Callable[[AgentPresence], Any]
-Condition = str | Mapping[str, Any] | Predicate
-Action = Callable[[AgentPresence], object]
+Condition = str | Mapping[str, Any] | Predicate | AlertRule
+Action = Callable[[Any], object]
 
 _BUDGETS = {
     "tokens_over": "total_cost_tokens",
@@ -70,6 +72,15 @@ def _limit(name: str, value: object) -> float:
     return value
 
 
+def make_alert(
+    when: Condition, do: Action, agents: Iterable[str] | None = None
+) -> Alert | RuleAlert:
+    """Return the alert of a condition, or of a rule; arguments and errors as for both."""
+    if isinstance(when, AlertRule) or (isinstance(when, Mapping) and "kind" in when):
+        return RuleAlert(when, do, agents)
+    return Alert(when, do, agents)
+
+
 class Alert:
     """One condition, and the agents for which it holds.
 
@@ -115,6 +126,9 @@ class Alert:
                 self._forget(agent_id)
             elif self._becomes_true(presence, initial):
                 self._call(self._do, presence)
+
+    def close(self) -> None:
+        """Nothing runs beside ``check``."""
 
     def _forget(self, agent_id: str) -> None:
         with self._lock:

@@ -18,7 +18,7 @@ from ..client.connection_state import ConnectionState
 from ..core.model import AgentPresence
 from ..errors import ConfigError
 from . import snapshot
-from .alerts import Action, Alert, Condition
+from .alerts import Action, Condition, make_alert
 from .bundle import agent_grid_module, agent_grid_styles
 from .cell_tracker import cell_tracker, cell_watch, parent_message
 from .data_source import DataSource
@@ -208,8 +208,8 @@ class BaseGrid(anywidget.AnyWidget):
             when: "attention" (waits for a person); "error" (each further error of an agent); a
                 status, "active", "idle" or "offline"; a dict of budgets that must all be exceeded:
                 tokens_over, cost_over (US dollars), tools_over, errors_over; or a function of an
-                AgentPresence.
-            do: called with the AgentPresence.
+                AgentPresence. Or a rule as in alerts.toml: ``{"kind": "waits", "for": "60s"}``.
+            do: called with the AgentPresence; for a rule with the FiredAlert.
             agents: an agent id, or several, to watch; None: all.
 
         Returns:
@@ -218,17 +218,22 @@ class BaseGrid(anywidget.AnyWidget):
         Raises:
             ConfigError: the condition is invalid; the message lists the valid ones.
         """
-        alert, source = Alert(when, do, agents), self._source
+        alert, source = make_alert(when, do, agents), self._source
 
         def check(changed: Iterable[str], presences: Mapping[str, AgentPresence]) -> None:
             # Errors in the first complete state are not new.
             alert.check(changed, presences, initial=source.connection.state == "connecting")
 
         unsubscribe = source.on_change(check)
-        self._sink.unsubscribe.append(unsubscribe)
+
+        def remove() -> None:
+            unsubscribe()
+            alert.close()
+
+        self._sink.unsubscribe.append(remove)
         current = self._view().agents
         alert.check(list(current), current, initial=True)
-        return unsubscribe
+        return remove
 
     def close(self) -> None:
         """Stop the updates, release the connection and remove the grid from the page. Idempotent.

@@ -53,13 +53,6 @@ COMMANDS: tuple[Command, ...] = (
         "alerts.alerts_command",
         "configure_alerts",
     ),
-    Command(
-        "alerts",
-        _AGENTS,
-        "list, acknowledge and mute alerts; change their rules",
-        "alerts.alerts_command",
-        "configure_alerts",
-    ),
     Command("open", _AGENTS, "open the page in a browser", "live.open_command", "configure_open"),
     Command(
         "costs",

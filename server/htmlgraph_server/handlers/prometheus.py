@@ -15,6 +15,7 @@ from htmlgraph_nb.core.timestamps import utc_now
 
 from ..history.quota_reader import is_window_open
 from ..service import Service
+from .agent_metrics import agent_metrics, alert_metrics
 from .status import agents_by_status, database_bytes
 
 MAX_QUOTA_SERIES = 50
@@ -59,6 +60,8 @@ class _ServiceCollector(Collector):
         for name, (text, total) in counters.items():
             yield CounterMetricFamily(name, text, value=total)
         yield self._quotas()
+        yield from agent_metrics(each.presence for each in hub.published.agents.values())
+        yield from alert_metrics(hub.alerts)
         yield from self._latency()
 
     def _quotas(self) -> Metric:

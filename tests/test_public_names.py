@@ -43,7 +43,7 @@ ENTRY_POINTS = ("htmlgraph-nb", "htmlgraph-hook", "htmlgraph-statusline", "jupyt
 ROUTE_PATTERNS = r"""
 / /static/([^/]+) /ws/broadcasts /ws/events /api/events /api/presence /api/presence/([^/]+)
 /api/presence/([^/]+)/offline /api/presence/([^/]+)/viewed /api/alerts
-/api/alerts/mute /api/alerts/rules /api/alerts/([^/]+)/acknowledge /api/quotas
+/api/alerts/mute /api/alerts/rules /api/alerts/test /api/alerts/([^/]+)/acknowledge /api/quotas
 /api/history /api/activity
 /api/broadcast/features/([^/]+)
 /api/broadcast/features/([^/]+)/status /api/broadcast/features/([^/]+)/links

@@ -61,6 +61,9 @@ def remove_rule(text: str, name: str, folder: str = "") -> str:
     if len(starts) == len(names):
         start = starts[number]
         end = next((n for n in range(start + 1, len(lines)) if _TABLE.match(lines[n])), len(lines))
+        while end > start + 1 and lines[end - 1].lstrip().startswith("#"):
+            # A comment above the next table belongs to that.
+            end -= 1
         rest = lines[:start] + lines[end:]
         new_text = "".join(rest)
         if not _rule_lines(new_text):

@@ -39,6 +39,7 @@ ROUTES: tuple[tuple[str, type[web.RequestHandler]], ...] = (
     (r"/api/alerts", alert_handlers.AlertsHandler),
     (r"/api/alerts/mute", alert_handlers.MuteHandler),
     (r"/api/alerts/rules", alert_handlers.AlertRulesHandler),
+    (r"/api/alerts/test", alert_handlers.AlertTestHandler),
     (r"/api/alerts/([^/]+)/acknowledge", alert_handlers.AcknowledgeHandler),
     (r"/api/history", history_handlers.HistoryHandler),
     (r"/api/activity", history_handlers.ActivityHandler),

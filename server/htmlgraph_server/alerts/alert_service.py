@@ -11,7 +11,7 @@ import contextlib
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from htmlgraph_nb.alerts.alert_table import (
@@ -35,6 +35,7 @@ from ..history.history_reader import HistoryReader
 from ..history.quota_forecast import quota_forecast
 from ..history.quota_reader import QuotaReader
 from ..hub.hub import Hub
+from .alert_sender import AlertSender
 from .stored_spending import read_spent
 from .watched_rules import WatchedRules
 
@@ -78,6 +79,7 @@ class AlertService:
         self._clock = clock
         self._evaluator: Evaluator | None = None
         self.rules = WatchedRules(path)
+        self.sender = AlertSender(manager, is_leader)
         self._muted_until: datetime | None = None
         self._revision = -1
         self._unstored: list[AlertChange] = []
@@ -102,6 +104,7 @@ class AlertService:
                 await self._task
             with contextlib.suppress(StoreError):
                 await self._store(self._clock())
+        await self.sender.close()
 
     def on_changes(self, batch: ChangeBatch) -> None:
         """Take the changes of one transaction."""
@@ -175,6 +178,7 @@ class AlertService:
     async def _step(self) -> None:
         if await asyncio.get_running_loop().run_in_executor(None, self.rules.refresh):
             self._use_rules()
+            await self.sender.set_channels(self.rules.content.channels)
         await self._follow_leader()
         if self._evaluator is not None:
             self._read_totals_soon(self._evaluator)
@@ -198,6 +202,7 @@ class AlertService:
             return
         if self._evaluator is not None:
             return
+        await self.sender.begin()
         firing, self._muted_until = await self._history.run(_read_start)
         now = self._clock()
         evaluator = Evaluator(self.rules.content.rules, zone=self.rules.content.zone)
@@ -232,7 +237,7 @@ class AlertService:
     async def _store(self, now: datetime) -> None:
         """Store the new states of alerts, and have their messages sent."""
         changes = self._unstored
-        channels = {id(change.alert): self._channels_of(change) for change in changes}
+        channels = {id(change.alert): self.sender.channels_of(change) for change in changes}
         alerts = [change.alert for change in changes]
         await asyncio.wrap_future(
             self._manager.submit_job(
@@ -240,9 +245,7 @@ class AlertService:
             )
         )
         self._unstored = self._unstored[len(changes) :]
-
-    def _channels_of(self, change: AlertChange) -> Sequence[str]:
-        return change.alert.channels if change.notify else ()
+        self.sender.send()
 
     async def _read(self) -> None:
         """Send to dashboards what changed in the database."""

@@ -75,11 +75,27 @@ class AlertRulesHandler(JsonHandler):
                 "file": rules.path,
                 "error": rules.error,
                 "rules": [asdict(rule) for rule in rules.content.rules],
-                "channels": [channel.public() for channel in rules.content.channels.values()],
+                "channels": self.service.alerts.sender.states(),
             }
         )
 
     head = get
+
+
+class AlertTestHandler(JsonHandler):
+    """``POST /api/alerts/test``: send a test alert on a channel."""
+
+    async def post(self) -> None:
+        self.allow_parameters()
+        name = _optional_object(self, "channel").get("channel")
+        name = validate_string(name, "channel", _MAX_NAME_CHARS)
+        sender = self.service.alerts.sender
+        error = await sender.test(name)
+        if error is None:
+            names = ", ".join(row["name"] for row in sender.states()) or "a channel of the file"
+            message = f"channel: expected {names}, got {shorten(name)}"
+            raise ApiError(404, "unknown_channel", message, "channel")
+        self.send_json({"channel": name, "error": error or None})
 
 
 def _optional_object(handler: JsonHandler, *names: str) -> dict[str, Any]:

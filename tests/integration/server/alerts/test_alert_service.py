@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from htmlgraph_nb.core.timestamps import to_rfc3339
+from tests.helpers.alert_receiver import AlertReceiver, alert_receiver
 from tests.helpers.server_process import Server
 from tests.helpers.wait import wait_until
 from tests.integration.conftest import Serve
@@ -156,3 +158,99 @@ def test_several_servers_show_the_same_alerts(serve: Serve) -> None:
         wait_until(lambda: next_message(dashboard, "alert_state")["alerts"] == [alert], "the alert")
         second.post(f"/api/alerts/{alert['alert_id']}/acknowledge", {"by": "bob"})
         assert next_message(dashboard, "alert")["alert"]["acknowledged_by"] == "bob"
+
+
+CHANNEL = '[channels.phone]\ntype = "webhook"\nurl = "{url}"\n'
+WAITS = '[[rule]]\nkind = "waits"\nfor = "1s"\n'
+
+
+def configure(home: Path, receiver: AlertReceiver, rules: str = WAITS) -> None:
+    """Write a file of rules with a webhook."""
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "alerts.toml").write_text(rules + CHANNEL.format(url=receiver.url))
+
+
+def received(receiver: AlertReceiver) -> list[dict[str, Any]]:
+    """Return the alerts of all webhooks."""
+    return [request.json()["alert"] for request in receiver.requests]
+
+
+def test_alert_service_sends_webhooks(serve: Serve, tmp_path: Path) -> None:
+    """A channel of the file gets what fires; the test route sends at once."""
+    with alert_receiver("ok") as receiver:
+        configure(tmp_path / "home", receiver)
+        server = serve(home=tmp_path / "home")
+        wait_until(lambda: server.get("/api/alerts/rules").json()["channels"], "the channel")
+        assert server.post("/api/alerts/test", {"channel": "phone"}).json() == {
+            "channel": "phone",
+            "error": None,
+        }
+        ask(server, "claude-1")
+        receiver.wait_for(2)
+        test, alert = received(receiver)
+        assert test["rule"] == "test"
+        assert (alert["subject"], alert["repeat"]) == ("claude-1", False)
+        assert [alert] == alerts_of(server)
+        assert server.post("/api/alerts/test", {"channel": "x"}).error["code"] == "unknown_channel"
+
+
+def test_alert_service_killed_sends_what_was_pending(serve: Serve, tmp_path: Path) -> None:
+    """A message that could not be sent before a crash is sent after it, as a repetition, once."""
+    with alert_receiver("hang") as receiver:
+        configure(tmp_path / "home", receiver)
+        first = serve(home=tmp_path / "home")
+        ask(first, "claude-1")
+        receiver.wait_for(1)
+        first.kill()
+    with alert_receiver("ok") as receiver:
+        configure(tmp_path / "home", receiver)
+        second = serve(home=tmp_path / "home")
+        receiver.wait_for(1)
+        ask(second, "claude-2")
+        receiver.wait_for(2)
+        sent = received(receiver)
+        assert [(alert["subject"], alert["repeat"]) for alert in sent] == [
+            ("claude-1", True),
+            ("claude-2", False),
+        ]
+        second.stop()
+        third = serve(home=tmp_path / "home")
+        ask(third, "claude-3")
+        receiver.wait_for(3)
+        assert [alert["subject"] for alert in received(receiver)][2:] == ["claude-3"]
+
+
+def test_several_servers_send_once(serve: Serve, tmp_path: Path) -> None:
+    """Of two servers on a database only the leader sends; the other takes over after its end."""
+    with alert_receiver("ok") as receiver:
+        configure(tmp_path / "home", receiver)
+        first = serve(home=tmp_path / "home")
+        second = serve(home=tmp_path / "home")
+        ask(second, "claude-1")
+        receiver.wait_for(1)
+        first.kill()
+        ask(second, "claude-2")
+        receiver.wait_for(2)
+        assert [alert["subject"] for alert in received(receiver)] == ["claude-1", "claude-2"]
+
+
+def test_alert_service_counts_stored_spending(serve: Serve, tmp_path: Path) -> None:
+    """A daily budget counts what was stored before the restart, and fires once a day."""
+    rules = '[[rule]]\nkind = "budget"\nthreshold = 10\nby = "project"\n'
+    with alert_receiver("ok") as receiver:
+        configure(tmp_path / "home", receiver, rules)
+        first = serve(home=tmp_path / "home")
+        fields = {"project": "shop", "cost_usd": 6.0}
+        first.send("claude-1", "completion", **fields)
+        first.send("old", "completion", timestamp=ago(3 * 86_400), **fields)
+        first.kill()
+        second = serve(home=tmp_path / "home")
+        second.send("claude-2", "completion", **fields)
+        (alert,) = wait_until(lambda: alerts_of(second), "the alert")
+        assert (alert["subject"], alert["value"]) == ("project:shop", 12.0)
+        second.kill()
+        third = serve(home=tmp_path / "home")
+        third.send("claude-3", "completion", **fields)
+        wait_until(lambda: len(received(receiver)) == 1, "the message")
+        ask(third, "claude-1")
+        assert [one["alert_id"] for one in alerts_of(third)] == [alert["alert_id"]]

@@ -48,6 +48,8 @@ class AgentTelemetry:
         log_scope: prefix of the scope whose log events have no prefix; "" if there is none.
         agent_spans: its scopes and services whose spans report what its logs do not; they follow
             the conventions for generative AI.
+        inner_runs: names of its spans that are the same run of an agent as the one around them.
+        span_tool_name: returns the name that its other sources give to a tool of a span.
     """
 
     log_prefix: str
@@ -56,6 +58,8 @@ class AgentTelemetry:
     span_names: tuple[str, ...]
     log_scope: str = ""
     agent_spans: tuple[str, ...] = ()
+    inner_runs: tuple[str, ...] = ()
+    span_tool_name: Callable[[str], str] = str
 
 
 def number(value: object) -> int | None:

@@ -76,6 +76,7 @@ class DedupRules:
         agents: names of the kinds of agents.
         source_kinds: ``source`` of an event → "hook", "file", "otlp", "chat" or "older".
         without_call_ids: sources whose tool calls have no id, or one that no other source has.
+        kinds_without_call_ids: names of the kinds of agents that have such sources.
         session_prefixes: prefixes of the ids of agents whose subagents are sessions of their own.
     """
 
@@ -94,6 +95,9 @@ class DedupRules:
             for agent in agents
             if not agent.shares_call_ids
             for source in (agent.hook_source, agent.session_source)
+        )
+        self.kinds_without_call_ids = frozenset(
+            agent.name for agent in agents if not agent.shares_call_ids
         )
         self.session_prefixes = tuple(
             f"{agent.name}-" for agent in agents if agent.subagents_are_sessions
@@ -147,9 +151,16 @@ def dedup_key(event: Event, rules: DedupRules) -> DedupKey | None:
         return DedupKey(f"{event.session_id}:{child}:{kind}", source)
     if kind == "session_start" or (kind == "session_end" and event.parent_agent_id is not None):
         return DedupKey(f"{event.session_id}:{event.agent_id}:{kind}", source)
-    if kind in _TOOL and (event.tool_use_id is None or event.source in rules.without_call_ids):
+    if kind in _TOOL and _lacks_call_id(event, rules):
         return DedupKey(f"{event.session_id}:{event.tool_name}:{_TOOL[kind]}", source)
     return None
+
+
+def _lacks_call_id(event: Event, rules: DedupRules) -> bool:
+    """Return whether another source of the same call may not know its id."""
+    if event.tool_use_id is None or event.source in rules.without_call_ids:
+        return True
+    return event.source == "otlp" and event.agent_kind in rules.kinds_without_call_ids
 
 
 def _completion_key(event: Event, rules: DedupRules) -> str | None:

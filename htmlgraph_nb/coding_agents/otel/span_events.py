@@ -98,6 +98,8 @@ class SpanTranslator:
         if origin.repeats_logs:
             return []
         run = _Run(span, facts_of_span(span, origin.framework), origin, received_at)
+        if origin.agent is not None and run.facts.conversation is not None:
+            return _events_of_session(run)
         if not (_ID.fullmatch(span.trace_id) and _ID.fullmatch(span.span_id)):
             return _events_without_trace(run)
         with self._lock:
@@ -269,13 +271,10 @@ def _show_placeholder(events: list[Event], trace: Trace, call: _Call) -> None:
     if at_us < trace.alive_until:
         return
     trace.alive_until = at_us + _ALIVE_US
-    # The main agent of a coding agent's session is known.
-    is_main = call.origin.agent is not None and call.facts.conversation is not None
-    agent_id = event.agent_id if is_main else shorten_id(f"{event.agent_id}:open")
-    trace.placeholder = trace.placeholder or (None if is_main else agent_id)
+    trace.placeholder = trace.placeholder or shorten_id(f"{event.agent_id}:open")
     events.append(
         new_event(
-            agent_id=trace.placeholder or agent_id,
+            agent_id=trace.placeholder,
             event_type="activity",
             timestamp=event.timestamp,
             event_id=shorten_id(f"{event.event_id}:alive"),
@@ -316,6 +315,17 @@ def _of_agent(call: _Call, known: Ancestry) -> Event:
         agent_id = call.origin.agent_id(None, known.conversation)
         return replace(call.event, agent_id=agent_id, session_id=known.conversation)
     return call.event
+
+
+def _events_of_session(run: _Run) -> list[Event]:
+    """Return the events of a span of a coding agent, for the main agent of the session.
+
+    Its spans name subagents by their kind only, so they cannot be those of its other sources.
+    """
+    facts = run.facts._replace(agent=None)
+    if facts.kind is SpanKind.AGENT and not run.origin.is_turn(run.span.name, run.facts.agent):
+        return []
+    return _events_without_trace(run._replace(facts=facts))
 
 
 def _events_without_trace(run: _Run) -> list[Event]:

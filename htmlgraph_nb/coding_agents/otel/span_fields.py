@@ -63,6 +63,8 @@ def call_event(
     is_model = facts.kind is SpanKind.MODEL
     fields = completion_fields(span) if is_model else tool_fields(span)
     call = fields.get("tool_use_id")
+    if not is_model:
+        fields["tool_name"] = origin.tool_name(fields["tool_name"])
     if origin.agent is not None and call is not None and session is not None:
         # As in its session files and hooks.
         event_id = call_key(session, call, "PostToolUse")

@@ -53,9 +53,21 @@ class SpanOrigin(NamedTuple):
         """The ``agent_kind`` of its agents; None: unknown."""
         return self.agent or self.framework
 
-    def own_name(self, name: str | None) -> str | None:
-        """Return the name of an agent; None if it is the main agent of the program."""
-        return None if name is not None and name.lower() == self.agent else name
+    def is_turn(self, span_name: str, agent_name: str | None) -> bool:
+        """Return whether the run of an agent is a turn of the coding agent, not of a subagent.
+
+        Args:
+            agent_name: the name of the agent; None: it has no other than that of the program.
+        """
+        if self.agent is None or span_name in _TELEMETRY[self.agent].inner_runs:
+            return False
+        return agent_name is None or agent_name.lower() == self.agent
+
+    def tool_name(self, name: str | None) -> str | None:
+        """Return the name that the other sources of the agent give to a tool."""
+        if name is None or self.agent is None:
+            return name
+        return _TELEMETRY[self.agent].span_tool_name(name)
 
     def agent_id(self, name: str | None, session: str | None) -> str:
         """Return the id of an agent of a conversation.

@@ -119,3 +119,15 @@ def test_agent_aliases_are_restored_from_stored_agents() -> None:
     aliases.load([("reviewer", SESSION), ("claude-x", None), ("other", "session-1")])
     (renamed,) = aliases.apply([event("prompt", "claude-session")])
     assert renamed.agent_id == "reviewer"
+
+
+def test_dedup_key_of_calls_whose_hooks_have_no_id() -> None:
+    """Telemetry knows the id, but its call is compared with that of the hook by name, too."""
+    calls = {"tool_name": "Bash", "agent_kind": "gemini"}
+    hook = dedup_key(event("tool_execute", "gemini-hook", tool_name="Bash"), RULES)
+    sent = dedup_key(event("tool_execute", "otlp", tool_use_id="call_1", **calls), RULES)
+    assert hook is not None
+    assert sent is not None
+    assert (hook.name, hook.source, sent.source) == (sent.name, "hook", "otlp")
+    shared = event("tool_execute", "otlp", tool_use_id="toolu_1", agent_kind="claude")
+    assert dedup_key(shared, RULES) is None

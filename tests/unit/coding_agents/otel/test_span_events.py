@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htmlgraph_nb.coding_agents.otel import trace_links
+from htmlgraph_nb.coding_agents.otel import span_origin, trace_links
 from htmlgraph_nb.coding_agents.otel.signals import Span
 from htmlgraph_nb.coding_agents.otel.span_events import HOLD_S, Released, SpanTranslator
+from htmlgraph_nb.coding_agents.telemetry import AgentTelemetry
 from tests.helpers.framework_spans import RECEIVED, RECORDINGS, Agent, Agents, agents_of, spans_of
 from tests.helpers.otlp_signals import check, spans
 
@@ -269,6 +270,54 @@ def test_translate_next_turn_is_active_again() -> None:
     assert agents.agents["planner-c-1"].status == "active"
     agents.receive([run("f1", name="planner", conversation__id="c-1", at=21)])
     assert agents.agents["planner-c-1"].status == "idle"
+
+
+# Coding agents
+
+
+@pytest.fixture
+def demo_agent(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a coding agent whose spans are read."""
+    telemetry = AgentTelemetry(
+        log_prefix="demo.",
+        logs={},
+        token_metrics={},
+        span_names=(),
+        agent_spans=("demo-cli",),
+        inner_runs=("inner",),
+        span_tool_name=str.title,
+    )
+    monkeypatch.setitem(span_origin._TELEMETRY, "demo", telemetry)
+    span_origin._origin.cache_clear()
+    return "demo"
+
+
+@pytest.mark.usefixtures("demo_agent")
+def test_translate_spans_of_a_coding_agent() -> None:
+    """They are of the main agent of the session, also those of its subagents, and count at once."""
+    session = "1eaf9d7c-0fcf-4593-ab3c-078e0bda04ed"
+    values = {"conversation__id": session}
+    agents = Agents()
+    sent = [
+        chat("a1", "f0", **values),
+        chat("b1", "e0", at=2, **values),
+        run("e0", "f0", name="explore", at=3, failed=True, **values),
+        run("f1", "f0", name="demo", at=4, **values),
+        run("f0", name=None, at=5, **values),
+    ]
+    sent[3] = replace(sent[3], name="inner")
+    sent[4] = replace(sent[4], name="invoke_agent")
+    call = tool("d0", "f0")
+    call_values = {**call.attributes, "gen_ai.conversation.id": session}
+    call_values["gen_ai.tool.call.id"] = "call_1"
+    sent.append(replace(call, attributes=call_values))
+    agents.receive(replace(each, scope="demo-cli") for each in sent)
+    assert set(agents.agents) == {"demo-1eaf9d7c"}
+    agent = agents.agents["demo-1eaf9d7c"]
+    assert (agent.tokens, agent.tools, agent.reason) == (20, 1, "the turn is over")
+    assert [event.event_type for event in agents.events].count("prompt") == 1
+    (done,) = (event for event in agents.events if event.tool_name)
+    assert (done.tool_name, done.event_id) == ("Search", f"{session}:call_1:PostToolUse")
 
 
 # Waiting

@@ -13,7 +13,6 @@ of them, repeat theirs.
 
 from __future__ import annotations
 
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -41,7 +40,6 @@ MAX_AGENTS = 20_000
 """Subagents whose parent is remembered."""
 _ALIVE_US = 10_000_000
 """Time between two events of a placeholder, in microseconds."""
-_ID = re.compile(r"(?!0+\Z)[0-9a-f]+")
 
 
 class _Call(NamedTuple):
@@ -100,7 +98,7 @@ class SpanTranslator:
         run = _Run(span, facts_of_span(span, origin.framework), origin, received_at)
         if origin.agent is not None and run.facts.conversation is not None:
             return _events_of_session(run)
-        if not (_ID.fullmatch(span.trace_id) and _ID.fullmatch(span.span_id)):
+        if not (_is_id(span.trace_id) and _is_id(span.span_id)):
             return _events_without_trace(run)
         with self._lock:
             events = self._translate(run, released, now)
@@ -136,7 +134,7 @@ class SpanTranslator:
 
     def _translate(self, run: _Run, released: Released, now: float) -> list[Event]:
         span, facts, origin, received_at = run
-        parent_id = span.parent_id if _ID.fullmatch(span.parent_id) else ""
+        parent_id = span.parent_id if _is_id(span.parent_id) else ""
         node = Node(parent_id, facts.kind, facts.conversation)
         is_run = facts.kind is SpanKind.AGENT
         if is_run and not facts.is_wrapper:
@@ -262,6 +260,11 @@ class SpanTranslator:
         if len(self._parents) > MAX_AGENTS:
             self._parents.popitem(last=False)
         return True
+
+
+def _is_id(text: str) -> bool:
+    """Return whether a text is an id of a trace or span; zeros stand for none."""
+    return text.strip("0") != ""
 
 
 def _show_placeholder(events: list[Event], trace: Trace, call: _Call) -> None:

@@ -34,6 +34,8 @@ _SESSION_KEYS = (
     "traceloop.association.properties.conversation_id",
 )
 _RESOURCE_KEYS = ("session.id", "conversation.id", "session_id", "conversation_id")
+_ALL_SESSION_KEYS = frozenset(_SESSION_KEYS)
+_ALL_RESOURCE_KEYS = frozenset(_RESOURCE_KEYS)
 _CALLER_KEYS = (
     "gen_ai.agent.name",
     "traceloop.association.properties.lc_agent_name",
@@ -182,12 +184,15 @@ def _metadata(values: Attributes) -> Mapping[str, object]:
 
 
 def _conversation(values: Attributes, resource: Attributes) -> str | None:
-    for name in _SESSION_KEYS:
-        if name in values and (found := identifier(values[name])) is not None:
-            return found
-    for name in _RESOURCE_KEYS:
-        if name in resource and (found := identifier(resource[name])) is not None:
-            return found
+    # Most spans of other programs have none of them.
+    if not _ALL_SESSION_KEYS.isdisjoint(values):
+        for name in _SESSION_KEYS:
+            if name in values and (found := identifier(values[name])) is not None:
+                return found
+    if not _ALL_RESOURCE_KEYS.isdisjoint(resource):
+        for name in _RESOURCE_KEYS:
+            if name in resource and (found := identifier(resource[name])) is not None:
+                return found
     return None
 
 

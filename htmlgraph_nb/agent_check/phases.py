@@ -28,7 +28,7 @@ from typing import Any
 from ..core.model import PresenceStatus
 from .playback import PlayedRecording, Seen
 
-ENDED, READY, WORKING, WAITING = "gone", "ready", "working", "waiting"
+_ENDED, _READY, _WORKING, _WAITING = "gone", "ready", "working", "waiting"
 _FORBIDDEN = re.compile(r"no state_transition to (\w+)( for child)?")
 _END_KINDS = ("process_exited", "transcript_removed")
 _CHILD_KINDS = ("transcript_new", "parent_linked")
@@ -42,10 +42,10 @@ def states_of(entry: Seen) -> tuple[str, ...]:
     """
     presence = entry.presence
     if presence.status is PresenceStatus.OFFLINE:
-        return (ENDED,)
+        return (_ENDED,)
     if presence.status is PresenceStatus.IDLE:
-        return (READY, WAITING) if presence.detail == "waiting_input" else (READY,)
-    return (WAITING,) if presence.attention else (WORKING,)
+        return (_READY, _WAITING) if presence.detail == "waiting_input" else (_READY,)
+    return (_WAITING,) if presence.attention else (_WORKING,)
 
 
 @dataclass
@@ -208,7 +208,7 @@ class Scorer:
                 return
         for text in phase.get("invariants", ()):
             rule = _FORBIDDEN.match(text)
-            forbidden = rule[1] if rule else ENDED if "transcript_removed" in text else ""
+            forbidden = rule[1] if rule else _ENDED if "transcript_removed" in text else ""
             children = [entry for entry in inside if entry.presence.parent_agent_id is not None]
             for entry in children if rule and rule[2] else own:
                 if forbidden in states_of(entry):
@@ -229,13 +229,13 @@ class Scorer:
             shown[entry.agent_id] = states
             if entry.agent_id not in agents or entry.presence.parent_agent_id is not None:
                 continue
-            if before in (None, states, (ENDED,)) or states == (ENDED,):
+            if before in (None, states, (_ENDED,)) or states == (_ENDED,):
                 continue
             if id(entry) in expected:
                 prompted.discard(entry.agent_id)
-            elif states == (WORKING,) and entry.cause == "prompt":
+            elif states == (_WORKING,) and entry.cause == "prompt":
                 prompted.add(entry.agent_id)
-            elif READY in states and entry.cause in _TURN_ENDS and entry.agent_id in prompted:
+            elif _READY in states and entry.cause in _TURN_ENDS and entry.agent_id in prompted:
                 prompted.discard(entry.agent_id)
             else:
                 flips.append(entry)
@@ -253,9 +253,9 @@ def _fits(phase: dict[str, Any], entry: Seen) -> bool:
     if kind is None:
         return phase["expected_state"] in states_of(entry) and not is_child
     if kind == "pid_discovered":
-        return ENDED not in states_of(entry)
+        return _ENDED not in states_of(entry)
     if kind in _END_KINDS:
-        return ENDED in states_of(entry)
+        return _ENDED in states_of(entry)
     return is_child if kind in _CHILD_KINDS else False
 
 

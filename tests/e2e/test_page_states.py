@@ -9,6 +9,7 @@ from typing import Any
 
 from playwright.sync_api import expect
 
+from htmlgraph_nb.coding_agents.registry import AGENTS
 from tests.e2e.conftest import OpenPage
 from tests.e2e.page import (
     card,
@@ -289,3 +290,15 @@ def test_table_that_is_wider_than_the_page_says_so(server: Server, open_page: Op
     expect(main).to_have_attribute("data-more-columns", "")
     page.locator(".hg-box").evaluate("(box) => { box.scrollLeft = box.scrollWidth; }")
     expect(main).not_to_have_attribute("data-more-columns", "")
+
+
+def test_coverage_page_is_a_table_of_all_agents(open_page: OpenPage, server: Server) -> None:
+    """The link of an empty page leads to it; nothing is loaded from elsewhere."""
+    page = open_page(server.url).page
+    page.get_by_role("link", name="What is seen of each agent").click()
+    expect(page.get_by_role("row")).to_have_count(1 + len(AGENTS))
+    row = page.get_by_role("row").filter(has_text="Gemini CLI")
+    expect(row.get_by_role("cell").nth(1)).to_have_text("hooks")
+    expect(row.get_by_role("cell", name="not reported")).to_have_count(2)
+    page.get_by_role("link", name="Agents").click()
+    expect(page.locator(".hg-empty")).to_be_visible()

@@ -26,7 +26,7 @@ from .connect.agent_hooks import (
     statusline_program,
     telemetry_variables,
 )
-from .connect.agent_list import agent_lines
+from .connect.agent_list import listed_agents
 from .connect.hook_program import plan_program, plan_program_removal
 from .connect.settings_file import (
     BACKUP_SUFFIX,
@@ -38,10 +38,14 @@ from .connect.settings_file import (
     plan_statusline,
 )
 from .options import Print
-from .text_table import terminal_width
+from .text_table import Column, table_lines, terminal_width
 
 _TELEMETRY = "otel"
 """The argument that prints variables for OpenTelemetry instead of editing settings."""
+_LIST_COLUMNS = (
+    *(Column("AGENT"), Column("NAME"), Column("PROGRAM"), Column("SESSIONS", shrinks=True)),
+    Column("HOOKS", shrinks=True),
+)
 
 
 def configure_connect(parser: argparse.ArgumentParser, out: Print) -> None:
@@ -99,7 +103,8 @@ def _connect(arguments: argparse.Namespace, environ: Mapping[str, str], out: Pri
         if arguments.undo or arguments.dry_run or arguments.http:
             choices = "|".join([*AGENTS, _TELEMETRY])
             raise ConfigError(f"agent: expected one of {choices}, got none")
-        for line in agent_lines(environ, arguments.project or ".", terminal_width()):
+        rows = listed_agents(environ, arguments.project or ".")
+        for line in table_lines(_LIST_COLUMNS, rows, terminal_width()):
             out(line)
         return 0
     server = running_server()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from htmlgraph_nb.coding_agents.registry import AGENTS, DEFAULT_AGENT
+from htmlgraph_nb.coding_agents.registry import AGENTS, DEFAULT_AGENT, PROJECT_VARIABLES
 from tests.helpers.paths import ROOT
 
 FOLDERS = (ROOT / "htmlgraph_nb", ROOT / "server/htmlgraph_server")
@@ -81,3 +81,9 @@ def test_registry_alone_imports_the_folders_of_agents(agent: str) -> None:
         for path in modules_outside(agent)
         if importing.search(path.read_text(encoding="utf-8"))
     } <= (USERS_OF_CLAUDE if agent == DEFAULT_AGENT else set())
+
+
+def test_project_variables_are_those_of_the_agents() -> None:
+    """The hook knows them without importing the agents."""
+    own = [agent.project_variable for agent in AGENTS.values() if agent.project_variable]
+    assert list(PROJECT_VARIABLES) == own

@@ -11,21 +11,14 @@ from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.ingest.files.session_roots import own_folders
 
-from ..text_table import Column, table_lines
 from .agent_connection import connection_of
 
-_COLUMNS = (
-    *(Column("AGENT"), Column("NAME"), Column("PROGRAM"), Column("SESSIONS", shrinks=True)),
-    Column("HOOKS", shrinks=True),
-)
 
-
-def agent_lines(environ: Mapping[str, str], project: str, width: int | None) -> list[str]:
-    """Return a table of all agents: program, folders of sessions and hooks.
+def listed_agents(environ: Mapping[str, str], project: str) -> list[list[str]]:
+    """Return label, name, program, folders of sessions and hooks of each agent.
 
     Args:
         project: the project folder.
-        width: most cells of a line; None: no limit.
 
     Raises:
         InvalidEvent: HTMLGRAPH_SESSION_FOLDER has another form.
@@ -34,10 +27,9 @@ def agent_lines(environ: Mapping[str, str], project: str, width: int | None) -> 
     for name, agent in AGENTS.items():
         label = agent.label if AGENTS.is_built_in(name) else f"{agent.label} (plugin)"
         sessions = ", ".join(map(_short, own_folders(name))) or "none"
-        rows.append(
-            (label, name, installed_program(agent), sessions, _hooks(agent, environ, project))
-        )
-    return table_lines(_COLUMNS, rows, width)
+        program, hooks = installed_program(agent), _hooks(agent, environ, project)
+        rows.append([label, name, program, sessions, hooks])
+    return rows
 
 
 def installed_program(agent: CodingAgent) -> str:

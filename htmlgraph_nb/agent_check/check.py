@@ -137,14 +137,17 @@ def _check(agent: CodingAgent, recording: FolderRecording, folder: Path) -> Reco
     session = recording.session
     content = session.content or b""
     problems = _recognition_problems(agent, content)
-    problems += reader_problems(
-        lambda: agent.session_reader(session.path), content, agent.session_source
-    )
     with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary, session.path.lstrip("/"))
+        path.parent.mkdir(parents=True)
         for name, data in recording.sidecars.items():
-            path = Path(temporary, *Path(session.path).parts[1:-1], name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
+            path.with_name(name).write_bytes(data)
+        # A reader may look at its file, or beside it.
+        path.write_bytes(content)
+        problems += reader_problems(
+            lambda: agent.session_reader(str(path)), content, agent.session_source
+        )
+        path.unlink()
         replay = Replay(recording, Path(temporary))
         replay.run()
     events = final_events(event for _, event in replay.fed if event.source == agent.session_source)

@@ -245,7 +245,7 @@ def test_connect_otel_prints_variables(user: User) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "agent: expected a name"),
+        (["--undo"], "agent: expected one of claude|codex|"),
         (["cursor"], "invalid choice"),
         (["codex", "--http"], "has no HTTP hooks"),
         (["claude", "--user", "--project"], "not allowed with"),
@@ -274,7 +274,12 @@ def test_check_shows_which_agents_report(user: User, server: Server) -> None:
     assert server.presence()["claude-s-1"]["detail"] == "done"
     done = user.run("connect", "--check", HTMLGRAPH_DB=server.db)
     assert done.returncode == 0, done.stderr
-    claude, codex, gemini = sorted(done.stdout.splitlines())
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(AGENTS)
+    claude, codex, gemini = (
+        next(line for line in lines if line.startswith(AGENTS[name].label))
+        for name in ("claude", "codex", "gemini")
+    )
     assert re.search(r"last reported 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d \S+  ", claude), "with a zone"
     assert str(user.settings("claude")) in claude
     assert "never reported" in codex

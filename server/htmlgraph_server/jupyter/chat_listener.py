@@ -100,7 +100,7 @@ def follow_personas(
         return None
     try:
         user: str | None = getpass.getuser()
-    except (KeyError, OSError):
+    except (ImportError, KeyError, OSError):
         # An account without a name, as in some containers.
         user = None
     tracker = PersonaTracker(

@@ -154,11 +154,15 @@ class HtmlgraphExtension(ExtensionApp):
         package = serverapp.extension_manager.extensions.get(_JUPYTER_AI)
         if not self.jupyter_ai or package is None or not package.enabled:
             return
-        from .chat_listener import follow_personas
+        try:
+            from .chat_listener import follow_personas
 
-        self._chat_listener = follow_personas(
-            serverapp, self._provider, titles=self.server_config.titles
-        )
+            self._chat_listener = follow_personas(
+                serverapp, self._provider, titles=self.server_config.titles
+            )
+        except Exception as error:  # noqa: BLE001
+            # Another version of Jupyter AI must not keep this extension from starting.
+            self.log.warning("the personas of Jupyter AI are not shown: %r", error)
 
     @property
     def server_config(self) -> Config:

@@ -27,6 +27,7 @@ from htmlgraph_server.jupyter.chat_listener import (
     ChatListener,
     follow_personas,
 )
+from htmlgraph_server.jupyter.extension import HtmlgraphExtension
 from htmlgraph_server.jupyter.service_provider import ServiceProvider
 from tests.helpers.jupyter_server import BASE_URL, running_jupyter_server
 from tests.helpers.paths import PAYLOADS
@@ -300,6 +301,22 @@ def test_chat_listener_gives_up_with_one_warning(
     (record,) = caplog.records
     assert "not shown any more: KeyError: 'chat_manager'" in record.getMessage()
     assert not world.db.exists()
+
+
+def test_extension_starts_whatever_jupyter_ai_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault when it begins to follow is one line in the log."""
+    world = World(tmp_path, Chat(), SCHEMAS)
+    extensions = {"jupyter_ai_persona_manager": SimpleNamespace(enabled=True)}
+    world.serverapp.extension_manager = SimpleNamespace(extensions=extensions)
+    world.serverapp.event_logger = SimpleNamespace(schemas=None)
+    extension = HtmlgraphExtension(log=logging.getLogger("jupyter"))
+    monkeypatch.setattr(extension, "_provider", world.provider, raising=False)
+    with caplog.at_level(logging.WARNING):
+        extension._follow_jupyter_ai(world.serverapp)
+    (record,) = caplog.records
+    assert "are not shown: TypeError" in record.getMessage()
 
 
 STAND_IN = f"""

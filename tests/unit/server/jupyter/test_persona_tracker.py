@@ -277,6 +277,16 @@ def test_persona_tracker_begins_another_agent_with_another_session() -> None:
     assert {event.agent_id for event in run.events} == {"goose-0b9d6f4e", "goose-5b9d6f4e"}
 
 
+def test_persona_tracker_follows_the_name_of_the_chat() -> None:
+    """A chat that was renamed or moved has its new name and folder from the next turn on."""
+    run = Run()
+    run.state(processing=True)
+    run.state(processing=False)
+    run.place = run.place._replace(path="other/final.chat", folder="/home/ada/other")
+    run.state(processing=True)
+    assert (run.presence.title, run.presence.project) == ("final", "other")
+
+
 def test_persona_tracker_stores_no_titles_if_they_are_off() -> None:
     """The project of the chat is stored."""
     run = Run(titles=False)

@@ -12,9 +12,9 @@ from htmlgraph_nb.errors import ApiError
 
 logger = logging.getLogger(__name__)
 
-DELAY_S = 1.0
+GUESS_DELAY_S = 1.0
 """Seconds until the response to a wrong token."""
-MAX_PENDING = 20
+MAX_DELAYED = 20
 """Maximum number of responses to an address that are delayed at a time."""
 _LOG_EVERY_S = 60.0
 _MAX_LOGGED = 1_000
@@ -23,8 +23,8 @@ _MAX_LOGGED = 1_000
 class TokenGuesses:
     """Delays responses to wrong tokens.
 
-    While MAX_PENDING responses to an address are delayed, further tokens from it are not checked,
-    so that it can try at most MAX_PENDING tokens in DELAY_S.
+    While MAX_DELAYED responses to an address are delayed, further tokens from it are not checked,
+    so that it can try at most MAX_DELAYED tokens in GUESS_DELAY_S.
 
     Args:
         monotonic: clock in seconds that never runs backwards.
@@ -42,7 +42,7 @@ class TokenGuesses:
         Raises:
             ApiError: 429, too many responses to it are delayed.
         """
-        if self._pending[address] >= MAX_PENDING:
+        if self._pending[address] >= MAX_DELAYED:
             raise ApiError(429, "too_many_attempts", "too many wrong tokens; retry later")
 
     async def delay(self, address: str) -> None:
@@ -55,7 +55,7 @@ class TokenGuesses:
             logger.warning("wrong token from %s", address)
         self._pending[address] += 1
         try:
-            await asyncio.sleep(DELAY_S)
+            await asyncio.sleep(GUESS_DELAY_S)
         finally:
             self._pending[address] -= 1
             if not self._pending[address]:

@@ -22,7 +22,7 @@ from ..coding_agents.registry import AGENTS
 from ..coding_agents.session import SessionRoot
 from ..core.validation import validate_number
 from ..errors import InvalidEvent
-from ..paths import open_regular
+from ..paths import open_regular, start_ticks
 from .files.session_names import is_session_name
 from .processes.process_events import StatusFile
 from .processes.process_ids import (
@@ -30,7 +30,6 @@ from .processes.process_ids import (
     ProcessId,
     is_local_domain,
     place_of_processes,
-    start_ticks,
 )
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from htmlgraph_nb.ingest.processes.process_ids import start_ticks
+from htmlgraph_nb.paths import start_ticks
 from tests.helpers.environ import clean_environ
 from tests.helpers.growing_session import json_line, timestamp_from_now
 

@@ -93,14 +93,6 @@ def _stat_fields(pid: int) -> list[bytes]:
         return file.read().rpartition(b")")[2].split()
 
 
-def start_ticks(pid: int) -> int | None:
-    """Return the start of a process in clock ticks since boot; None: unknown."""
-    try:
-        return int(_stat_fields(pid)[19])
-    except (OSError, ValueError, IndexError):
-        return None
-
-
 def process_state(known: ProcessId) -> str:
     """Return IS_RUNNING, HAS_ENDED (its id may be in use by another process) or IS_UNSEEN."""
     if known.place is not None and (elsewhere := _compare_places(known.place)) is not None:

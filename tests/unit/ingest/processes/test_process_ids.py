@@ -20,8 +20,8 @@ from htmlgraph_nb.ingest.processes.process_ids import (
     is_local_domain,
     place_of_processes,
     process_state,
-    start_ticks,
 )
+from htmlgraph_nb.paths import start_ticks
 from tests.helpers.wait import wait_until
 
 PLACE = "0123456789ab.ba9876543210.4026531836"

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from ..storage.columnar.arrow_schema import DICTIONARY, TIMESTAMP, select_schema
 from ..storage.query import HistoryQuery
+from .file_sources import CSV_TEXTS, quote_formulas
 
 Writer = Callable[[str, HistoryQuery, Iterator[pa.RecordBatch]], None]
 
@@ -86,6 +87,10 @@ def _write_rows(file: Any, query: HistoryQuery, batches: Iterator[pa.RecordBatch
                 for column in batch.columns
             ]
             columns = [column.cast(field.type) for column, field in zip(columns, flat, strict=True)]
+            columns = [
+                quote_formulas(column) if name in CSV_TEXTS else column
+                for name, column in zip(query.columns, columns, strict=True)
+            ]
             writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=flat))
 
 

@@ -95,7 +95,7 @@ class HistoryFiles:
         # Imported here because it is slow to load.
         import pyarrow.dataset as ds
 
-        self._path = path
+        self._path, self._is_csv = path, kind == "csv"
         try:
             format_ = _csv_format() if kind == "csv" else kind
             self._files = ds.dataset(path, format=format_, partitioning="hive")
@@ -172,7 +172,7 @@ class HistoryFiles:
         try:
             batches = self._files.to_batches(
                 columns=[name for name in needed if name in stored],
-                filter=filter_of(self._query, self._files.schema),
+                filter=filter_of(self._query, self._files.schema, is_csv=self._is_csv),
                 batch_size=batch_rows,
                 # Threads decode these while the caller uses the previous one.
                 batch_readahead=2,
@@ -180,7 +180,8 @@ class HistoryFiles:
             )
             for batch in batches:
                 if len(batch):
-                    yield conform_batch(batch, self.columns)
+                    rows = _without_quotes(batch) if self._is_csv else batch
+                    yield conform_batch(rows, self.columns)
         except (pa.ArrowException, OSError) as error:
             raise self._unreadable(error) from error
 
@@ -190,8 +191,14 @@ class HistoryFiles:
         )
 
 
-def filter_of(query: HistoryQuery, schema: pa.Schema) -> pc.Expression | None:
-    """Return the times and names of a query as a filter of rows of a schema; None: all rows."""
+def filter_of(
+    query: HistoryQuery, schema: pa.Schema, *, is_csv: bool = False
+) -> pc.Expression | None:
+    """Return the times and names of a query as a filter of rows of a schema; None: all rows.
+
+    Args:
+        is_csv: the rows are those of ``quote_formulas``.
+    """
     parts = []
     time = pc.field("timestamp")
     if query.since is not None:
@@ -206,8 +213,35 @@ def filter_of(query: HistoryQuery, schema: pa.Schema) -> pc.Expression | None:
         kind, field = schema.field(name).type, pc.field(name)
         if pa.types.is_dictionary(kind):
             kind, field = kind.value_type, field.cast(kind.value_type)
-        parts.append(field.isin(pa.array(list(values), kind)))
+        wanted = pa.array(list(values), kind)
+        parts.append(field.isin(quote_formulas(wanted) if is_csv else wanted))
     return reduce(and_, parts) if parts else None
+
+
+CSV_TEXTS = frozenset(
+    field.name for field in HISTORY_SCHEMA if field.type in (DICTIONARY, pa.string())
+)
+"""Columns of text in CSV."""
+
+
+def quote_formulas(texts: pa.Array) -> pa.Array:
+    """Return texts in which those that begin as a formula begin with an apostrophe.
+
+    Programs for spreadsheets compute such cells. Texts that begin with an apostrophe get another
+    one, so that ``load_history`` can undo it.
+    """
+    return pc.replace_substring_regex(texts, r"^(['=+\-@\t\r])", r"'\1")
+
+
+def _without_quotes(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a batch as it was before ``quote_formulas``."""
+    columns = [
+        pc.replace_substring_regex(column, r"^'(['=+\-@\t\r])", r"\1")
+        if name in CSV_TEXTS
+        else column
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
 
 def _csv_format() -> Any:

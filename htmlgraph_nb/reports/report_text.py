@@ -11,6 +11,8 @@ import pandas as pd
 
 from .cost_report import CostReport
 
+_FORMULA = tuple("=+-@\t\r'")
+
 
 def json_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of a table as JSON objects.
@@ -25,9 +27,17 @@ def json_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def csv_text(table: pd.DataFrame) -> str:
-    """Return a table as CSV with a header line; names and values as for ``json_rows``."""
+    """Return a table as CSV with a header line; names and values as for ``json_rows``.
+
+    Texts that begin as a formula get an apostrophe, as in exports of history.
+    """
     values = {_json_name(table, name): _json_values(table[name]) for name in table.columns}
-    return pd.DataFrame(values, dtype=object).to_csv(index=False, lineterminator="\r\n")
+    texts = pd.DataFrame(values, dtype=object).map(_quote_formula)
+    return texts.to_csv(index=False, lineterminator="\r\n")
+
+
+def _quote_formula(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULA else value
 
 
 def json_costs(report: CostReport, limit: int) -> dict[str, Any]:

@@ -45,6 +45,9 @@ _TEXTS = frozenset(
 )
 
 
+_FORMULA = "'=', '+', '-', '@', char(9), char(13), char(39)"
+
+
 @dataclass(frozen=True, slots=True)
 class TextChunk:
     """The text of some events.
@@ -117,8 +120,10 @@ def _csv_line(names: Sequence[str]) -> str:
 
 def _csv_field(name: str) -> str:
     if name in _TEXTS:
+        # Programs for spreadsheets compute cells that begin as a formula; see export_writers.
         return f"""CASE WHEN h.{name} IS NULL THEN '' ELSE
-            '"' || replace(h.{name}, '"', '""') || '"' END"""
+            '"' || CASE WHEN substr(h.{name}, 1, 1) IN ({_FORMULA}) THEN '''' ELSE '' END
+            || replace(h.{name}, '"', '""') || '"' END"""
     return _UNQUOTED.get(name, f"ifnull(h.{name}, '')")
 
 

@@ -32,6 +32,7 @@ from htmlgraph_nb.storage.columnar.sealing import seal
 from htmlgraph_nb.storage.query import HistoryQuery
 from htmlgraph_nb.storage.schema import columns_of_version
 from tests.helpers.server_process import Server
+from tests.integration.conftest import Serve
 from tests.integration.history.test_load import START, calm, dtypes
 
 
@@ -397,3 +398,34 @@ def test_export_history_folder_without_rows_loads_as_empty_frame(tmp_path: Path)
     export_history(tmp_path / "out", path)
     pd.testing.assert_frame_equal(load_history(tmp_path / "out"), load_history(path))
     assert pl.scan_parquet(tmp_path / "out").collect().is_empty()
+
+
+ODD_NAMES = ["=1+1", "+x", "-3", "@SUM(A1)", "'quoted", "''twice", "plain", "\ttab", "a,b\n=c"]
+
+
+def test_export_csv_holds_no_formulas(tmp_path: Path, serve: Serve) -> None:
+    """A spreadsheet shows odd names as text, from files and from the server; loading undoes it."""
+    path = str(tmp_path / "odd.db")
+    with PresenceManager(path) as manager:
+        manager.ingest(
+            [
+                Event(agent_id=name, tool_name=name, project=name, title=name, event_id=f"e-{n}")
+                for n, name in enumerate(ODD_NAMES)
+            ]
+        )
+    stored = load_history(path)
+    assert sorted(stored["agent_id"].astype(str)) == sorted(ODD_NAMES)
+    export_history(tmp_path / "a.csv", path)
+    server = serve("--db", path)
+    by_http = server.request("GET", "/api/history?format=csv").body.decode()
+    for text in ((tmp_path / "a.csv").read_bytes().decode(), by_http):
+        for row in csv.DictReader(text.splitlines(keepends=True)):
+            cells = [row[name] for name in ("agent_id", "tool_name", "project", "title")]
+            assert not [cell for cell in cells if cell[:1] in tuple("=+-@\t\r")]
+    loaded = load_history(tmp_path / "a.csv")
+    assert loaded["agent_id"].astype(str).tolist() == stored["agent_id"].astype(str).tolist()
+    (tmp_path / "http.csv").write_bytes(by_http.encode())
+    loaded = load_history(tmp_path / "http.csv")
+    assert loaded["title"].astype(str).tolist() == stored["title"].astype(str).tolist()
+    one = load_history(tmp_path / "a.csv", agents="=1+1")
+    assert one["event_id"].astype(str).tolist() == ["e-0"]

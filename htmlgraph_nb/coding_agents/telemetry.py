@@ -44,8 +44,10 @@ class AgentTelemetry:
         logs: name of a log event without the prefix → its translation.
         token_metrics: name of a metric → how it counts.
         span_names: its scopes and services, or prefixes of its scopes; their spans repeat its logs
-            and are ignored.
+            and are ignored, except ``turn_span``.
         log_scope: prefix of the scope whose log events have no prefix; "" if there is none.
+        turn_span: name of its span that is a turn, of which only the end is read; "": its logs
+            report the end of a turn.
         agent_spans: its scopes and services whose spans report what its logs do not; they follow
             the conventions for generative AI.
         inner_runs: names of its spans that are the same run of an agent as the one around them.
@@ -57,6 +59,7 @@ class AgentTelemetry:
     token_metrics: Mapping[str, TokenMetric]
     span_names: tuple[str, ...]
     log_scope: str = ""
+    turn_span: str = ""
     agent_spans: tuple[str, ...] = ()
     inner_runs: tuple[str, ...] = ()
     span_tool_name: Callable[[str], str] = str

@@ -93,9 +93,11 @@ class SpanTranslator:
             now: monotonic seconds.
         """
         origin = origin_of(span)
-        if origin.repeats_logs:
+        if origin.repeats_logs and span.name != origin.turn_span:
             return []
         run = _Run(span, facts_of_span(span, origin.framework), origin, received_at)
+        if origin.repeats_logs:
+            return _end_of_turn(run)
         if origin.agent is not None and run.facts.conversation is not None:
             return _events_of_session(run)
         if not (_is_id(span.trace_id) and _is_id(span.span_id)):
@@ -318,6 +320,17 @@ def _of_agent(call: _Call, known: Ancestry) -> Event:
         agent_id = call.origin.agent_id(None, known.conversation)
         return replace(call.event, agent_id=agent_id, session_id=known.conversation)
     return call.event
+
+
+def _end_of_turn(run: _Run) -> list[Event]:
+    """Return the end of a turn of a coding agent whose logs report all else."""
+    span, facts, origin, received_at = run
+    session = facts.conversation
+    if facts.kind is not SpanKind.AGENT or session is None or span.parent_id:
+        return []
+    agent_id = origin.agent_id(None, session)
+    unnamed = facts._replace(agent=None)
+    return run_events(span, unnamed, origin, agent_id, session, received_at)[1:]
 
 
 def _events_of_session(run: _Run) -> list[Event]:

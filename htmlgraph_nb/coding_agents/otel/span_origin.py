@@ -40,13 +40,15 @@ class SpanOrigin(NamedTuple):
         agent: name of the coding agent; None: it is another program.
         framework: name of the framework; None: unknown.
         service: name of the service; "" if it has none.
-        repeats_logs: whether its logs report the same, so that the span is ignored.
+        repeats_logs: whether its logs report the same, so that its spans are ignored.
+        turn_span: the name of its span that is read nevertheless, for the end of a turn; "": none.
     """
 
     agent: str | None
     framework: str | None
     service: str
     repeats_logs: bool
+    turn_span: str = ""
 
     @property
     def kind(self) -> str | None:
@@ -89,11 +91,9 @@ def origin_of(span: Span) -> SpanOrigin:
 
 @lru_cache(maxsize=1024)
 def _origin(service: str, scope: str) -> SpanOrigin:
-    repeats_logs = any(
-        name in (scope, service) or scope.startswith(name)
-        for telemetry in _TELEMETRY.values()
-        for name in telemetry.span_names
-    )
+    for name, telemetry in _TELEMETRY.items():
+        if any(each in (scope, service) or scope.startswith(each) for each in telemetry.span_names):
+            return SpanOrigin(name, None, service, True, telemetry.turn_span)
     agents = [
         name
         for name, telemetry in _TELEMETRY.items()
@@ -101,7 +101,7 @@ def _origin(service: str, scope: str) -> SpanOrigin:
     ]
     framework = next((name for prefix, name in _FRAMEWORKS if scope.startswith(prefix)), None)
     name = "" if service.startswith(_NO_SERVICE) else service
-    return SpanOrigin(agents[0] if agents else None, framework, name, repeats_logs)
+    return SpanOrigin(agents[0] if agents else None, framework, name, False)
 
 
 @lru_cache(maxsize=4096)

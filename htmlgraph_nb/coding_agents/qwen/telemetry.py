@@ -76,4 +76,6 @@ TELEMETRY = AgentTelemetry(
         )
     },
     span_names=("qwen-code",),
+    # In headless mode no log reports the end of a turn.
+    turn_span="qwen-code.interaction",
 )

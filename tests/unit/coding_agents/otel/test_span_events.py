@@ -320,6 +320,22 @@ def test_translate_spans_of_a_coding_agent() -> None:
     assert (done.tool_name, done.event_id) == ("Search", f"{session}:call_1:PostToolUse")
 
 
+def test_translate_end_of_turn_of_an_agent_with_logs() -> None:
+    """Qwen Code's logs do not report it; its other spans repeat the logs."""
+    values = {"conversation__id": "6c970cdf-0d4f-4f0b-9a57-4d2f0c3b9e11"}
+    turn = run("f0", name="qwen-code", **values)
+    sent = [
+        chat("a1", "f0", **values),
+        replace(turn, name="qwen-code.interaction"),
+        replace(turn, name="qwen-code.interaction", span_id="e0", parent_id="f0"),
+        replace(turn, name="other"),
+    ]
+    agents = Agents()
+    agents.receive(replace(each, scope="qwen-code") for each in sent)
+    (event,) = agents.events
+    assert (event.agent_id, event.event_type, event.title) == ("qwen-6c970cdf", "stop", None)
+
+
 # Waiting
 
 

@@ -17,6 +17,7 @@ HtmlgraphError
 ├── ConfigError (ValueError)       invalid setting
 └── internal, never raised to callers of the public API:
     ├── Unreachable (OSError)      hook: no connection to a server
+    ├── SessionsBusy (OSError)      session database: locked, or changed while it was read
     ├── SegmentError               columnar history: segment file
     ├── InvalidJson (ValueError)   server: settings file of a coding agent
     ├── ApiError                   server: HTTP error response
@@ -155,6 +156,10 @@ class ConfigError(HtmlgraphError, ValueError):
 
 class Unreachable(HtmlgraphError, OSError):
     """The connection to a server cannot be made, so nothing was sent."""
+
+
+class SessionsBusy(HtmlgraphError, OSError):
+    """A session database is locked, or changed while it was read; it can be read again soon."""
 
 
 class SegmentError(HtmlgraphError):

@@ -57,10 +57,7 @@ def agents_table() -> str:
 
 def _stored(agent: CodingAgent) -> list[str]:
     paths = [root.path for root in agent.session_roots()]
-    databases = getattr(agent, "session_databases", None)
-    if databases is not None:
-        paths += [str(getattr(each, "path", each)) for each in databases()]
-    # The folders of some versions only are left out.
+    paths += [path for home in agent.homes() for path in agent.session_databases(home)]
     return paths[:2]
 
 

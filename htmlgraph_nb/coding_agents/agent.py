@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ..core.model import Event
     from .coverage.declaration import Coverage
+    from .databases.session_database import SessionDatabase
     from .hook_settings import HookSettings
     from .input_hash import HashInput
     from .session import SessionReader, SessionRoot
@@ -60,6 +61,7 @@ class CodingAgent:
         subagents_are_sessions: whether telemetry reports each subagent as a separate session.
         session_pattern: regular expression of the end of a session file's path below its folder;
             "" if there are no session files.
+        has_databases: whether it keeps its sessions in a database.
         commands: names of its program, by which its processes are recognized.
         packages: names of its npm packages, whose scripts run it as well.
     """
@@ -76,6 +78,7 @@ class CodingAgent:
     shares_call_ids: bool = True
     subagents_are_sessions: bool = False
     session_pattern: str = ""
+    has_databases: bool = False
     commands: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
 
@@ -149,6 +152,18 @@ class CodingAgent:
             path: the session file.
         """
         return ()
+
+    def session_databases(self, home: str) -> list[str]:
+        """Return the session databases in one of its folders; they may not exist.
+
+        A folder among them holds sessions that older versions stored as files.
+        """
+        return []
+
+    def session_database(self) -> SessionDatabase:
+        """Return the format of its session databases; only if ``has_databases``."""
+        database: SessionDatabase = self._load("database", "DATABASE")
+        return database
 
     def status_dir(self, home: str) -> str | None:
         """Return the folder with a status file for each running process, in one of its folders.

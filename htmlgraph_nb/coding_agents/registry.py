@@ -21,6 +21,8 @@ _CLASSES = {
     "pi": "Pi",
     "qwen": "QwenCode",
     "vibe": "MistralVibe",
+    "opencode": "OpenCode",
+    "goose": "Goose",
 }
 """Name of an agent and of its folder → the class in it, in the order of all lists of agents."""
 DEFAULT_AGENT = "claude"

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ..coding_agents.registry import DEFAULT_AGENT
 from ..ingest.session_files import SessionFile, find_own_sessions, find_sessions, total_bytes
-from ..ingest.session_tail import SessionTail
+from ..ingest.session_tail import open_tail
 from ..local_zone import Zone, resolve_zone
 from ..storage.columnar.arrow_builder import ArrowBuilder
 from ..storage.query import HistoryQuery
@@ -114,7 +114,7 @@ def _read(
     n_broken = 0
     with LoadingBar(progress, "B", total_bytes(files), "session files") as bar:
         for file in files:
-            tail = SessionTail(file, titles=titles)
+            tail = open_tail(file, titles=titles)
             try:
                 events = tail.read_to(file.size, part_bytes=_PART_BYTES, on_bytes=bar.update)
                 builder.extend(events)

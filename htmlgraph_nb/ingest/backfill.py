@@ -25,7 +25,7 @@ from .live_processes import LiveSessions
 from .session_end import closing_events
 from .session_files import OnBytes, SessionFile
 from .session_origin import SessionOrigins
-from .session_tail import SessionTail, why_no_session
+from .session_tail import open_tail, why_no_session
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class SessionImporter:
             CapacityError, StoreError: the database cannot store the events; the rest of the file is
                 not imported.
         """
-        tail = SessionTail(file, titles=self._titles)
+        tail = open_tail(file, titles=self._titles)
         is_quiet = self._now.timestamp() - file.modified >= GIVE_UP_AFTER_S
         facts = FileFacts.of(file)
         buffer = EventBuffer()

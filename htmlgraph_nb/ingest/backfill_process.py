@@ -38,6 +38,7 @@ from ..storage.database import open_reader, sqlite_errors
 from ..storage.file_table import read_session_files
 from .backfill import SessionImporter
 from .backfill_report import RECENT, BackfillReport, known_cost
+from .databases.found_databases import find_databases, stored_sessions
 from .files.session_roots import SessionFolder, default_roots, is_below, status_folders
 from .import_order import DAY_S, changed_files, count_sessions, import_order
 from .live_processes import (
@@ -48,7 +49,7 @@ from .live_processes import (
     read_status_files,
 )
 from .processes.process_events import StatusFile, process_exit, process_start
-from .session_files import SessionFile, is_of_subagent, session_file, session_place
+from .session_files import SessionFile, is_gone, place_of, session_file, session_of
 from .session_scanner import SessionScanner
 
 logger = logging.getLogger(__name__)
@@ -129,7 +130,8 @@ def run_backfill(
     threading.Thread(target=load_prices, name="htmlgraph-prices", daemon=True).start()
     now = utc_now().timestamp()
     roots = default_roots(options.session_folder)
-    found = find_files(0.0 if options.days is None else now - options.days * DAY_S, roots)
+    since = 0.0 if options.days is None else now - options.days * DAY_S
+    found = find_files(since, roots) + find_stored(since, options.session_folder)
     manager = patiently(partial(_open, options))
     with manager:
         imported = patiently(lambda: _imported(options.db))
@@ -153,7 +155,7 @@ def run_backfill(
         before_older()
         importer.run(files[n_recent:])
         _report_processes(manager, found, live)
-        gone = dict.fromkeys(path for path in imported if not os.path.exists(path))
+        gone = dict.fromkeys(filter(is_gone, imported))
         if gone:
             patiently(lambda: manager.import_events([], files=gone))
     cost, unpriced = patiently(lambda: known_cost(options.db, utc_now() - RECENT, price_of))
@@ -213,6 +215,19 @@ def find_files(since: float, roots: Sequence[SessionRoot]) -> list[SessionFile]:
     return files
 
 
+def find_stored(since: float, further: Sequence[SessionFolder]) -> list[SessionFile]:
+    """Return the sessions in the agents' databases that changed since a time.
+
+    Args:
+        since: seconds since 1970.
+        further: folders beside the agents' own.
+    """
+    found, skipped = stored_sessions(find_databases(further), int(since * 1_000))
+    for path, reason in skipped.items():
+        logger.warning("session database %r is not read: %s", path, reason)
+    return [session_of(each) for each in found]
+
+
 def find_live_sessions(
     files: Sequence[SessionFile],
     roots: Sequence[SessionRoot],
@@ -229,17 +244,15 @@ def find_live_sessions(
     ]
     processes = read_processes([*roots, *linked], pids)
     sessions = [
-        LocalSession(
-            file.path, file.agent, file.modified, cache(partial(_folder, file.path, file.agent))
-        )
+        LocalSession(file.path, file.agent, file.modified, cache(partial(_folder, file)))
         for file in files
-        if not is_of_subagent(file.path)
+        if not file.is_of_subagent
     ]
     return find_live(sessions, processes, statuses)
 
 
-def _folder(path: str, agent: str) -> str | None:
-    folder = session_place(path, agent)[1]
+def _folder(file: SessionFile) -> str | None:
+    folder = place_of(file)[1]
     return None if folder is None else os.path.realpath(folder)
 
 
@@ -308,11 +321,9 @@ def _report_processes(
     kinds = live.agents
     for file in files:
         is_decided = file.path in live.running or file.path in live.gone
-        if is_of_subagent(file.path) or (
-            not is_decided and now.timestamp() - file.modified >= DAY_S
-        ):
+        if file.is_of_subagent or (not is_decided and now.timestamp() - file.modified >= DAY_S):
             continue
-        session = session_place(file.path, file.agent)[0]
+        session = place_of(file)[0]
         known = None if session is None else by_session.get(session)
         if known is None or known.host not in (None, platform.node()):
             continue

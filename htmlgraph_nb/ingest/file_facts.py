@@ -28,8 +28,13 @@ class FileFacts:
     @classmethod
     def of(cls, file: SessionFile) -> FileFacts:
         """Return the facts of a file on this machine."""
+        return cls.of_path(file.stored_in)
+
+    @classmethod
+    def of_path(cls, path: str) -> FileFacts:
+        """Return the facts of the file at a path on this machine."""
         try:
-            user = _account(os.stat(file.path).st_uid)
+            user = _account(os.stat(path).st_uid)
         except OSError:
             user = None
         return cls(user, platform.node()[:256] or None)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from ..coding_agents.registry import AGENTS
 from ..storage.file_table import FileStamp, stored_path
-from .session_files import SessionFile, is_of_subagent
+from .session_files import SessionFile
 
 DAY_S = 86_400.0
 
@@ -30,7 +30,7 @@ def import_order(files: Iterable[SessionFile], now: float) -> list[SessionFile]:
 
     def sort_key(file: SessionFile) -> tuple[int, bool, float, str]:
         age_days = max(0, int((now - file.modified) // DAY_S))
-        return age_days, is_of_subagent(file.path), file.modified, file.path
+        return age_days, file.is_of_subagent, file.modified, file.path
 
     return sorted(files, key=sort_key)
 
@@ -48,5 +48,5 @@ def changed_files(
 
 def count_sessions(files: Iterable[SessionFile]) -> dict[str, int]:
     """Return the number of sessions of each agent, without those of subagents, the most first."""
-    counts = Counter(file.agent for file in files if not is_of_subagent(file.path))
+    counts = Counter(file.agent for file in files if not file.is_of_subagent)
     return dict(sorted(counts.items(), key=lambda item: (-item[1], [*AGENTS].index(item[0]))))

@@ -14,6 +14,8 @@ from ..coding_agents.session import parse_record, split_records
 from ..core.validation import shorten
 from ..errors import InvalidEvent
 from ..paths import open_regular
+from .databases.database_tail import ROW_BYTES
+from .databases.found_databases import FoundSession, databases_in, stored_sessions
 from .files.decompression import DecompressedStream
 from .files.session_names import compression_of, plain_path
 from .files.session_roots import folder_names, own_folders
@@ -37,6 +39,10 @@ class SessionFile:
         agent: one of AGENTS.
         size: in bytes; modified: seconds since 1970.
         mtime_ns: ``modified`` in exact nanoseconds; 0: not known.
+        session: id of a session in a database, of which ``path`` is ``DATABASE#ID``; None: the file
+            is a session.
+        parent: id of the session whose subagent a session in a database is.
+        folder: working folder of a session in a database.
     """
 
     path: str
@@ -44,6 +50,37 @@ class SessionFile:
     size: int
     modified: float
     mtime_ns: int = 0
+    session: str | None = None
+    parent: str | None = None
+    folder: str | None = None
+
+    @property
+    def stored_in(self) -> str:
+        """The path of the file: ``path``, or that of the database."""
+        return self.path if self.session is None else self.path[: -len(self.session) - 1]
+
+    @property
+    def is_of_subagent(self) -> bool:
+        """Whether it is the session of a subagent."""
+        return is_of_subagent(self.path) if self.session is None else self.parent is not None
+
+
+def session_of(found: FoundSession) -> SessionFile:
+    """Return a session in a database."""
+    stored, database = found.stored, found.database
+    return SessionFile(
+        f"{database.path}#{stored.session}",
+        database.agent,
+        stored.n_rows * ROW_BYTES,
+        stored.changed_ms / 1e3,
+        stored.changed_ms * 1_000_000,
+        *(stored.session, stored.parent, stored.folder),
+    )
+
+
+def is_gone(path: str) -> bool:
+    """Return whether neither a file nor the database of a session exists any more."""
+    return not (os.path.exists(path) or os.path.exists(path.rpartition("#")[0]))
 
 
 def session_file(path: str, agent: str, state: os.stat_result) -> SessionFile:
@@ -78,6 +115,8 @@ def find_sessions(
 ) -> tuple[list[SessionFile], dict[str, str]]:
     """Return the session files below a folder, and path → reason of the files that are not read.
 
+    A folder with a session database is not searched for files; each session in it is one.
+
     Subagents' files come last and older files first, so that an event that several files repeat is
     read from the file that was written first. A file that symbolic links lead to counts once.
 
@@ -97,7 +136,12 @@ def find_sessions(
             "as ~/.claude/projects or ~/.codex/sessions",
             "path",
         )
-    skipped: dict[str, str] = {}
+    databases = databases_in(root, agent)
+    if databases:
+        # Other files of such a folder are no sessions.
+        found, skipped = stored_sessions(databases)
+        return sorted(map(session_of, found), key=_reading_order), skipped
+    skipped = {}
     sessions = []
     for file_path in walk_sessions(root, skipped):
         try:
@@ -139,7 +183,7 @@ def find_own_sessions(agent: str) -> tuple[list[SessionFile], dict[str, str]]:
 
 
 def _reading_order(file: SessionFile) -> tuple[bool, float, str]:
-    return is_of_subagent(file.path), file.modified, file.path
+    return file.is_of_subagent, file.modified, file.path
 
 
 def is_of_subagent(path: str) -> bool:
@@ -158,6 +202,13 @@ def agent_of(path: str) -> str | None:
             if agent.is_session_record(record):
                 return agent.name
     return None
+
+
+def place_of(file: SessionFile) -> tuple[str | None, str | None]:
+    """Return the session id and the folder in which a session began."""
+    if file.session is not None:
+        return file.session, file.folder
+    return session_place(file.path, file.agent)
 
 
 def session_place(path: str, agent: str) -> tuple[str | None, str | None]:

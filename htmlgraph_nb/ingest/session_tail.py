@@ -24,6 +24,7 @@ from ..coding_agents.titles import drop_generated_titles
 from ..core.model import Event
 from ..errors import InvalidEvent
 from ..paths import open_regular
+from .databases.database_tail import StoredTail
 from .files.decompression import MAX_RATIO, DecompressedStream
 from .files.session_names import compression_of, plain_path
 from .session_files import (
@@ -264,13 +265,24 @@ class SessionTail:
             yield _TOO_LONG if too_long else raw.strip()
 
 
-def why_no_session(tail: SessionTail) -> str | None:
+def open_tail(file: SessionFile, *, titles: bool = True) -> SessionTail | StoredTail:
+    """Return what reads a session from its start.
+
+    Args:
+        titles: keep generated titles.
+    """
+    if file.session is None:
+        return SessionTail(file, titles=titles)
+    return StoredTail(file.stored_in, file.agent, file.session, titles=titles)
+
+
+def why_no_session(tail: SessionTail | StoredTail) -> str | None:
     """Return why a file that was read is not a session; None: it is one, or has no lines yet.
 
     Raises:
         OSError: it cannot be read.
     """
-    if not tail.n_lines or agent_of(tail.file.path) is not None:
+    if isinstance(tail, StoredTail) or not tail.n_lines or agent_of(tail.file.path) is not None:
         return None
     return "its first lines are not those of a session of a known agent"
 

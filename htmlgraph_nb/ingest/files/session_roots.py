@@ -104,13 +104,36 @@ def own_folders(agent: str | None = None) -> dict[str, str]:
         InvalidEvent: as ``default_roots``.
     """
     roots = [root for root in default_roots() if agent in (None, root.agent)]
-    return {root.path: root.agent for root in roots if os.path.isdir(root.path)}
+    found = {root.path: root.agent for root in roots if os.path.isdir(root.path)}
+    for name, folder in database_folders():
+        if agent in (None, name) and any(map(os.path.exists, _databases(name, folder))):
+            found[os.path.realpath(folder)] = name
+    return found
+
+
+def database_folders(further: Iterable[SessionFolder] | None = None) -> list[SessionFolder]:
+    """Return the folders in which this user's agents have a session database, existing or not.
+
+    Args:
+        further: as for ``default_roots``; a path can be that of a database.
+
+    Raises:
+        InvalidEvent: as ``default_roots``.
+    """
+    named = folders_of_environ() if further is None else further
+    own = [(agent.name, home) for agent in AGENTS.values() for home in agent.homes()]
+    return [(name, path) for name, path in (*own, *named) if AGENTS[name].has_databases]
+
+
+def _databases(agent: str, path: str) -> list[str]:
+    return AGENTS[agent].session_databases(path) if os.path.isdir(path) else [path]
 
 
 def folder_names(agent: str | None = None) -> str:
     """Return the names of the folders of ``own_folders``, also of those that do not exist."""
     roots = [root for each in AGENTS.values() for root in each.session_roots()]
-    return ", ".join(root.path for root in roots if agent in (None, root.agent))
+    folders = [(root.agent, root.path) for root in roots] + database_folders(())
+    return ", ".join(path for name, path in folders if agent in (None, name))
 
 
 def roots_at(agent: CodingAgent, path: str) -> list[SessionRoot]:

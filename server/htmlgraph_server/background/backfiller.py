@@ -19,6 +19,7 @@ from typing import Any
 from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.ingest.backfill_process import BackfillOptions
 from htmlgraph_nb.ingest.backfill_report import BackfillReport
+from htmlgraph_nb.ingest.databases.found_databases import find_databases
 from htmlgraph_nb.ingest.files.session_roots import default_roots
 
 from .backfill_lines import done_line, found_line, kept_lines
@@ -68,7 +69,8 @@ class Backfiller(ChildProcess):
         if not self._done and self._options is not None:
             roots = default_roots(self._options.session_folder)
             # Without them no agent has run here; those that run later are followed.
-            self._done = not any(os.path.isdir(root.path) for root in roots)
+            is_used = any(os.path.isdir(root.path) for root in roots)
+            self._done = not (is_used or find_databases(self._options.session_folder))
         return not self._done
 
     def _start(self, stdout: int = subprocess.PIPE) -> subprocess.Popen[bytes]:

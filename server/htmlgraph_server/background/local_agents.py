@@ -11,6 +11,8 @@ from htmlgraph_nb.coding_agents.hook_hints import hook_hints_of
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.timestamps import utc_now
 from htmlgraph_nb.ingest.files.session_roots import default_roots, status_folders
+from htmlgraph_nb.ingest.files.skipped_files import MAX_REPORTED
+from htmlgraph_nb.ingest.following.database_watcher import DatabaseWatcher
 from htmlgraph_nb.ingest.poller import PolledSource
 from htmlgraph_nb.ingest.process_monitor import ProcessMonitor, read_process_starts
 from htmlgraph_nb.ingest.session_watcher import ACTIVE_FOR_S, SessionWatcher, resume_time
@@ -29,6 +31,7 @@ class LocalAgents:
 
     Attributes:
         files: reads session files.
+        databases: reads session databases.
         followed_since: seconds since 1970; ``files`` reads the files that changed since.
         processes: notices the start and end of agent processes.
         has_reports: whether a hook reported a session on this machine.
@@ -49,6 +52,9 @@ class LocalAgents:
             watch=config.watch,
             titles=config.titles,
         )
+        self.databases = DatabaseWatcher(
+            self.followed_since, config.session_folder, watch=config.watch, titles=config.titles
+        )
         status_dirs = status_folders(config.session_folder) if config.watch else {}
         self.processes = ProcessMonitor(
             manager.snapshot,
@@ -62,7 +68,11 @@ class LocalAgents:
     @property
     def sources(self) -> dict[str, PolledSource]:
         """All sources by name."""
-        return {"session files": self.files, "processes": self.processes}
+        return {
+            "session files": self.files,
+            "session databases": self.databases,
+            "processes": self.processes,
+        }
 
     def on_hook(self, agent: str, payload: Mapping[str, Any], sender: str | None = None) -> None:
         """Pass what a hook says about files and processes of this machine to the sources.
@@ -80,10 +90,21 @@ class LocalAgents:
         if not is_local:
             return
         self.files.on_hook(hints)
+        self.databases.on_hook(hints)
         self.processes.on_hook(hints)
         self.has_reports = True
         self.on_report()
 
     def status(self) -> dict[str, Any]:
         """Return the ``watching`` section of ``/api/status``."""
-        return {**self.files.report(), "processes": self.processes.n_watched}
+        files, databases = self.files.report(), self.databases.report()
+        skipped = [report["skipped"] for report in (files, databases)]
+        named = [item for each in skipped for item in each["files"]][:MAX_REPORTED]
+        return {
+            **{name: files[name] for name in ("folders", "files")},
+            "databases": databases["databases"],
+            **{name: files[name] for name in ("followed", "waiting")},
+            "skipped": {"count": sum(each["count"] for each in skipped), "files": named},
+            "unfollowed": files["unfollowed"],
+            "processes": self.processes.n_watched,
+        }

@@ -53,6 +53,8 @@ def test_registry_is_the_only_list(agent: str) -> None:
     assert [
         f"{path.relative_to(ROOT)}:{line}: {text}"
         for path in modules_outside(agent)
+        # Gateways have names of agents.
+        if path.name != "model_names.py"
         for line, text in literals(path)
         if any(pattern.fullmatch(word) for word in text.split())
     ] == []

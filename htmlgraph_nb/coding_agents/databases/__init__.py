@@ -1,0 +1,1 @@
+"""Session databases: what the agents that keep all sessions in one SQLite file share."""

@@ -1,0 +1,1 @@
+"""Session databases of coding agents: found, opened for reading, and followed."""

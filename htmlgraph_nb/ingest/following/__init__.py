@@ -1,0 +1,1 @@
+"""Follow the session databases of coding agents."""

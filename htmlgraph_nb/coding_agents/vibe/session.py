@@ -7,8 +7,9 @@ mistralai/mistral-vibe, as of version 2.18.4; files of 2.19 were read as well. U
 ignored.
 
 Vibe writes after each step of a turn: the answer of the model and the results of its tools, then
-``meta.json``. Messages have no time, so they count as of when the file was written. A permission
-request is in no file.
+``meta.json``. Messages have no time, so they count as of when the file was written. A call and its
+result are written together, so that the call is reported by its end alone, unless it has none. A
+permission request is in no file.
 
 ``meta.json`` counts the tokens of the session so far and those of the last request. The first ones
 belong to the responses that were written since it was last read. If these are several, as in an
@@ -101,6 +102,7 @@ class VibeSession:
     _waiting: list[Record] = field(default_factory=list)
     _calls: dict[str, OpenCall] = field(default_factory=dict)
     _seen_calls: dict[str, str] = field(default_factory=dict)
+    _starts: dict[str, Event] = field(default_factory=dict)
     _facts: tuple[object, ...] = ()
 
     def feed(self, line: bytes) -> list[Event]:
@@ -125,12 +127,15 @@ class VibeSession:
         return [*events, *self._facts_event(), *self._completions()]
 
     def on_quiet(self, quiet_s: float) -> list[Event]:
-        """Return the events of lines that wait for a ``meta.json``."""
+        """Return the events of lines that wait for a ``meta.json``, and of calls for a result."""
         return self.finish() if quiet_s >= NO_META_QUIET_S else []
 
     def finish(self) -> list[Event]:
-        """Return the events of lines that wait for a ``meta.json``."""
-        return self._enter(None) if self._waiting else []
+        """Return the events of lines that wait for a ``meta.json``, and of calls for a result."""
+        events = self._enter(None) if self._waiting else []
+        events += self._starts.values()
+        self._starts.clear()
+        return events
 
     def _enter(self, session: str | None) -> list[Event]:
         """Return the start of the session and the events of its first lines."""
@@ -217,14 +222,16 @@ class VibeSession:
         del self._responses[:-_MAX_WAITING]
         calls = mappings(record.get("tool_calls"))
         if calls:
-            return [event for call in calls for event in self._tool_start(call, name, at)]
+            for call in calls:
+                self._tool_start(call, name, at)
+            return []
         asks = {"question": True} if is_question(record.get("content")) else None
         return [self._event("stop", at, f"{AGENT}:{name}:Stop", extra=asks)]
 
-    def _tool_start(self, call: Any, message: str, at: datetime) -> list[Event]:
+    def _tool_start(self, call: Any, message: str, at: datetime) -> None:
         call_id, function = identifier(call.get("id")), mapping(call.get("function"))
         if call_id is None:
-            return []
+            return
         name = string(function.get("name")) or string(call.get("name"))
         hashed = self.hash_input(_arguments(function.get("arguments")))
         first = self._seen_calls.setdefault(call_id, message)
@@ -232,22 +239,23 @@ class VibeSession:
             del self._seen_calls[next(iter(self._seen_calls))]
         key = call_id if first == message else f"{call_id}~{message}"
         remember_call(self._calls, call_id, OpenCall(name, at, hashed, key))
-        return [
-            self._event(
-                "tool_start",
-                at,
-                self._call_key(key, "PreToolUse"),
-                tool_name=name,
-                tool_use_id=call_id,
-                input_hash=hashed,
-                extra=question_extra(name, QUESTION_TOOLS),
-            )
-        ]
+        self._starts[call_id] = self._event(
+            "tool_start",
+            at,
+            self._call_key(key, "PreToolUse"),
+            tool_name=name,
+            tool_use_id=call_id,
+            input_hash=hashed,
+            extra=question_extra(name, QUESTION_TOOLS),
+        )
+        if len(self._starts) > _MAX_CALLS:
+            del self._starts[next(iter(self._starts))]
 
     def _tool_end(self, record: Record, at: datetime) -> list[Event]:
         call_id, content = identifier(record.get("tool_call_id")), record.get("content")
         if call_id is None:
             return []
+        self._starts.pop(call_id, None)
         call = self._calls.pop(call_id, UNKNOWN_CALL)
         text = content.lstrip() if isinstance(content, str) else ""
         tool = {

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from htmlgraph_nb.coding_agents.pi.settings import SETTINGS
+from tests.helpers.wait import wait_until
 
 _HARNESS = """
 import extension from "./htmlgraph.mjs";
@@ -54,8 +55,8 @@ def test_settings_program_reports_without_content_and_without_waiting(tmp_path: 
     assert returned == [True] * 7
     # A handler of these can change or block what Pi does, or runs for each piece of a response.
     assert not {"tool_call", "tool_result", "input", "context", "message_update"} & set(names)
-    from tests.helpers.wait import wait_until
-
-    wait_until(lambda: log.exists() and len(log.read_text().split("\n\n")) + 1 > 3)
+    wait_until(lambda: log.exists() and log.read_text().count("hook_event_name") == 4)
     text = log.read_text()
+    assert all(f'"{name}"' in text for name in ("SessionStart", "PreToolUse", "StopFailure"))
+    assert '"rate_limit"' in text
     assert "secret" not in text

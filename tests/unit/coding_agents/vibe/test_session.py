@@ -221,14 +221,26 @@ def test_session_results_say_how_a_tool_ended() -> None:
     """Tags mark failures and what the user cancelled."""
     session = reader(hash_input=hashed)
     events = read(session, user(), call(), result(), meta(3))
-    start, end = (each for each in events if each.event_type.startswith("tool"))
-    assert start.input_hash == end.input_hash == hashed({"command": CONTENT})
-    assert end.status == "ok"
+    (end,) = (each for each in events if each.event_type.startswith("tool"))
+    assert end.input_hash == hashed({"command": CONTENT})
+    assert (end.tool_name, end.status) == ("bash", "ok")
     failed = read(reader(), user(), call(), result(f"<tool_error>{CONTENT}</tool_error>"))
     assert kinds(failed)[-1] == "tool_error"
     stopped = read(reader(), user(), call(), result(f"<user_cancellation>{CONTENT}"))
     check(stopped)
     assert kinds(stopped)[-2:] == ["answered", "interrupt"]
+
+
+def test_session_calls_without_a_result_are_still_running() -> None:
+    """They are reported once no result has followed for a while."""
+    session = reader()
+    session.feed_sidecar("meta.json", meta(0))
+    assert kinds(session.feed(line(user()))) == []
+    session.on_quiet(NO_META_QUIET_S)
+    assert session.feed(line(call())) == []
+    assert kinds(session.on_quiet(NO_META_QUIET_S)) == ["tool_start"]
+    assert kinds(session.feed(line(result()))) == ["tool_execute"]
+    assert session.finish() == []
 
 
 def test_session_questions_wait_for_the_user() -> None:

@@ -32,10 +32,13 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def test_default_roots_are_those_of_all_agents(home: Path) -> None:
     """Of Claude Code also the folder of some versions; of Codex also the archive."""
-    assert [os.path.relpath(root.path, home) for root in default_roots()] == [
+    roots = [os.path.relpath(root.path, home) for root in default_roots()]
+    assert roots[:5] == [
         *(".claude/projects", ".config/claude/projects"),
         *(".codex/sessions", ".codex/archived_sessions", ".gemini/tmp"),
     ]
+    others = {".pi/agent/sessions", ".qwen/projects", ".vibe/logs/session"}
+    assert others <= set(roots[5:])
     assert own_folders() == {}
     (home / ".config/claude/projects").mkdir(parents=True)
     assert own_folders("claude") == {str(home / ".config/claude/projects"): "claude"}
@@ -48,9 +51,12 @@ def test_default_roots_honor_the_agents_variables(
     monkeypatch.setenv("CLAUDE_CONFIG_DIR", f"{home}/a, ~/b")
     monkeypatch.setenv("CODEX_HOME", str(home / "x"))
     monkeypatch.setenv("GEMINI_CLI_HOME", str(home / "g"))
-    assert [os.path.relpath(root.path, home) for root in default_roots()] == [
+    monkeypatch.setenv("PI_CODING_AGENT_DIR", str(home / "p"))
+    roots = [os.path.relpath(root.path, home) for root in default_roots()]
+    assert roots[:5] == [
         *("a/projects", "b/projects", "x/sessions", "x/archived_sessions", "g/.gemini/tmp"),
     ]
+    assert "p/sessions" in roots
 
 
 def test_default_roots_count_a_folder_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

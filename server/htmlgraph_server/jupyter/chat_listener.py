@@ -52,7 +52,7 @@ OWN_SOURCES_S = 10.0
 """Seconds after the end of a turn in which the agent's own sources have reported it."""
 POLL_S = 1.0
 """Seconds between two looks at the messages of a turn that a chat does not announce."""
-RETRY_S = 1.0
+STORE_AGAIN_S = 1.0
 """Seconds until events that could not be stored are stored again."""
 MAX_ATTEMPTS = 60
 MAX_QUEUED = 10_000
@@ -330,7 +330,7 @@ class ChatListener:
             except (StoreError, CapacityError):
                 if attempt == MAX_ATTEMPTS or self._stopping:
                     raise
-                await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(STORE_AGAIN_S)
             else:
                 # The hub is notified before this continues.
                 await asyncio.sleep(0)

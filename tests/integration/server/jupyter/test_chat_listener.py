@@ -260,7 +260,7 @@ def test_chat_listener_stores_again_what_could_not_be_stored(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The end of a turn is not lost while the disk is full."""
-    monkeypatch.setattr("htmlgraph_server.jupyter.chat_listener.RETRY_S", 0.01)
+    monkeypatch.setattr("htmlgraph_server.jupyter.chat_listener.STORE_AGAIN_S", 0.01)
 
     async def scenario() -> None:
         world.state(processing=True)

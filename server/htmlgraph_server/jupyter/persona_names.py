@@ -2,9 +2,9 @@
 
 The id of a persona is ``jupyter-ai-personas::PACKAGE::CLASS``. A persona that runs an agent over
 the Agent Client Protocol has a session of that agent in each chat, whose id is in the chat's
-metadata (``acp_session_ids``). Claude Code (claude-agent-acp 0.101) and Codex (codex-acp 2.6) use that
-id for their own session files and hooks as well, and so do other agents, so an agent that two
-sources report is one agent.
+metadata (``acp_session_ids``). Claude Code (claude-agent-acp 0.101), Codex (codex-acp 2.6) and
+others use that id for their own session files and hooks as well, so an agent that two sources
+report is one agent.
 """
 
 from __future__ import annotations

@@ -115,11 +115,21 @@ class DeliveryQueue:
             KeyError: there is no such channel.
             RuntimeError: the queue is not running.
         """
-        task, loop = self._tasks[name], self._loop
-        if loop is None:
-            raise RuntimeError("the delivery of alerts is not running")
+        if name not in self._channels:
+            raise KeyError(name)
         delivery = Delivery(0, alert, name, 0, self._clock())
-        return asyncio.run_coroutine_threadsafe(task.attempt(delivery), loop)
+
+        async def attempt() -> Outcome:
+            # The task of a channel that was just added exists by now.
+            task = self._tasks.get(name)
+            return (
+                Outcome("the channel was removed") if task is None else await task.attempt(delivery)
+            )
+
+        with self._lock:
+            if self._loop is None:
+                raise RuntimeError("the delivery of alerts is not running")
+            return asyncio.run_coroutine_threadsafe(attempt(), self._loop)
 
     def close(self, timeout_s: float = STOP_S) -> None:
         """Stop; attempts in progress are given up and stay in the outbox.
@@ -310,4 +320,6 @@ class _ChannelTask:
         if self.state.error:
             n = self.state.failures
             attempts = "attempt" if n == 1 else "attempts"
-            logger.info("channel %s: sent again after %d failed %s", self.channel.name, n, attempts)
+            logger.warning(
+                "channel %s: sent again after %d failed %s", self.channel.name, n, attempts
+            )

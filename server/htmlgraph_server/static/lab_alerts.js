@@ -6,12 +6,14 @@
 
 /**
  * @typedef {object} LabAlertSettings
- * @property {string[]} severities that notify
+ * @property {boolean} critical whether critical alerts notify
+ * @property {boolean} warning
+ * @property {boolean} info
  * @property {boolean} mute whether nothing notifies
  */
 
 /** @type {LabAlertSettings} */
-const DEFAULTS = { severities: ["critical", "warning", "info"], mute: false };
+const DEFAULTS = { critical: true, warning: true, info: true, mute: false };
 const TYPES = { critical: "error", warning: "warning", info: "info" };
 /** How long a notification stays; a critical one until it is closed. Its list keeps all. */
 const SHOWN_MS = 12_000;
@@ -20,11 +22,8 @@ const SINGLE_MAX = 3;
 
 /** Return the settings; invalid ones have their defaults. @param {any} composite @returns {LabAlertSettings} */
 export function readLabAlertSettings(composite) {
-  const { severities, mute } = composite ?? {};
-  return {
-    severities: Array.isArray(severities) ? severities : DEFAULTS.severities,
-    mute: typeof mute === "boolean" ? mute : DEFAULTS.mute,
-  };
+  const valid = Object.entries(composite ?? {}).filter(([name, value]) => name in DEFAULTS && typeof value === "boolean");
+  return { ...DEFAULTS, ...Object.fromEntries(valid) };
 }
 
 /**
@@ -75,9 +74,9 @@ export function showLabAlerts(alerts, Notification, { settings, onOpen, onAcknow
       shown.delete(id);
       if (notification !== "") Notification.dismiss(notification);
     }
-    const { severities, mute } = settings();
-    if (mute) return;
-    const list = worth(changed).filter(({ id, severity }) => severities.includes(severity) && !shown.has(id));
+    const current = settings();
+    if (current.mute) return;
+    const list = worth(changed).filter(({ id, severity }) => current[severity] && !shown.has(id));
     if (list.length > SINGLE_MAX) {
       emit(`${list.length} alerts, the first: ${list[0].message}`, list[0], [open("")]);
       for (const { id } of list) shown.set(id, "");

@@ -167,10 +167,10 @@ test("addressOf selects an agent", () => {
 });
 
 test("settings of alerts have defaults", async () => {
-  const all = { severities: ["critical", "warning", "info"], mute: false };
+  const all = { critical: true, warning: true, info: true, mute: false };
   assert.deepEqual(readLabAlertSettings(undefined), all);
-  assert.deepEqual(readLabAlertSettings({ severities: 4, mute: "x" }), all);
-  assert.deepEqual(readLabAlertSettings({ severities: ["critical"], mute: true }), { severities: ["critical"], mute: true });
+  assert.deepEqual(readLabAlertSettings({ info: 4, mute: "x", other: true }), all);
+  assert.deepEqual(readLabAlertSettings({ info: false, mute: true }), { ...all, info: false, mute: true });
   mock.method(console, "debug", () => {});
   assert.deepEqual((await loadLabAlertSettings(undefined, "x"))(), all);
   assert.deepEqual((await loadLabAlertSettings({ load: async () => { throw new Error("404"); } }, "x"))(), all);
@@ -182,7 +182,7 @@ test("settings of alerts have defaults", async () => {
 });
 
 /** A list of alerts, a front end's notifications, and what was called. */
-function labAlerts(settings = { severities: ["critical", "warning", "info"], mute: false }, before = []) {
+function labAlerts(settings = readLabAlertSettings({}), before = []) {
   const calls = [];
   let listener = null;
   const Notification = {
@@ -218,8 +218,8 @@ test("showLabAlerts shows an alert once and dismisses it at its end", async () =
 });
 
 test("showLabAlerts respects the settings and shows what fired before", () => {
-  const muted = labAlerts({ severities: ["critical", "warning", "info"], mute: true }, [labAlert("a")]);
-  const severe = labAlerts({ severities: ["critical"], mute: false }, [labAlert("a"), labAlert("b", { severity: "critical" })]);
+  const muted = labAlerts(readLabAlertSettings({ mute: true }), [labAlert("a")]);
+  const severe = labAlerts(readLabAlertSettings({ warning: false }), [labAlert("a"), labAlert("b", { severity: "critical" })]);
   assert.deepEqual(muted.calls, []);
   assert.deepEqual(severe.calls.map(([, text]) => text), ["b waits.\nshop"]);
 });

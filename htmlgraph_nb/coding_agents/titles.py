@@ -1,4 +1,4 @@
-"""Titles of sessions that a model generated. Pure functions."""
+"""Titles of sessions that a model generated, or that are the start of a prompt. Pure functions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ _WITHOUT_FACTS: dict[str, Any] = {
     **dict.fromkeys(LABELS),
     **dict.fromkeys(("extra", "context_tokens", "context_window", "model")),
 }
+_PROMPT_CHARS = 1_000
 TITLE_GENERATED = "title_generated"
 """Key of ``extra``: true if a model, and not a person, wrote the title of the event."""
 
@@ -32,3 +33,18 @@ def drop_generated_titles(events: Iterable[Event]) -> list[Event]:
         if changed.event_type != "session_info" or not is_empty:
             kept.append(changed)
     return kept
+
+
+def start_of_prompt(text: object) -> str:
+    """Return the start of a prompt in a form in which ``is_from_prompt`` can compare titles."""
+    return " ".join(text[:_PROMPT_CHARS].split()).lower() if isinstance(text, str) else ""
+
+
+def is_from_prompt(title: str, prompt: str) -> bool:
+    """Return whether a title is a part of a prompt. Such titles are not kept, like prompts.
+
+    Args:
+        prompt: result of ``start_of_prompt``.
+    """
+    part = " ".join(title.split()).lower().rstrip(" .\u2026")
+    return not part or part in prompt

@@ -1,8 +1,12 @@
-"""Generated titles can be dropped; those of a person stay."""
+"""Generated titles can be dropped; those of a person stay. Prompts are no titles."""
 
 from __future__ import annotations
 
-from htmlgraph_nb.coding_agents.titles import drop_generated_titles
+from htmlgraph_nb.coding_agents.titles import (
+    drop_generated_titles,
+    is_from_prompt,
+    start_of_prompt,
+)
 from htmlgraph_nb.core.model import Event
 
 GENERATED = {"title_generated": True}
@@ -36,3 +40,12 @@ def test_drop_generated_titles_drops_events_of_only_a_title() -> None:
     """A report of nothing but a generated title is left out."""
     event = Event(agent_id="a", event_type="session_info", title="t", event_id="x", extra=GENERATED)
     assert drop_generated_titles([event]) == []
+
+
+def test_is_from_prompt_compares_words() -> None:
+    """White space, case and a mark of what was cut off do not count; an empty title is nothing."""
+    prompt = start_of_prompt("Please  fix the\nshop, quickly")
+    for title in ("please fix the shop", "Fix the shop,\u2026", "fix the...", ""):
+        assert is_from_prompt(title, prompt)
+    assert not is_from_prompt("Shop repair", prompt)
+    assert start_of_prompt(None) == ""

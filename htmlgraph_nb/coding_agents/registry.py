@@ -23,6 +23,8 @@ _CLASSES = {
     "vibe": "MistralVibe",
     "opencode": "OpenCode",
     "goose": "Goose",
+    "copilot": "CopilotCli",
+    "kiro": "KiroCli",
 }
 """Name of an agent and of its folder → the class in it, in the order of all lists of agents."""
 DEFAULT_AGENT = "claude"

@@ -32,6 +32,8 @@ ADAPTERS = {
     "gemini-cli": "gemini",
     "mistral-vibe": "vibe",
     "pi": "pi",
+    "copilot": "copilot",
+    "kiro-cli": "kiro",
 }
 _SLACK = timedelta(seconds=1)
 """Largest difference between the timestamps of a call in the session file and its hook."""
@@ -141,13 +143,16 @@ class Recording:
 
     def _split_transcript(self, transcript: bytes) -> None:
         """Assign the parts of the transcript to the sessions."""
+        if b'"type":"session.start"' in transcript:
+            self._split_at_starts(transcript)
+            return
         offset = 0
         for session in self.sessions.values():
             part = transcript[offset : offset + session.size]
-            # Gemini CLI names a file after the start of the session id. The lines of Mistral Vibe
-            # name no session.
+            # Gemini CLI names a file after the start of the session id. The lines of Kiro CLI
+            # and of Mistral Vibe name no session.
             name = session.name[-8:] if session.agent == "gemini" else session.session_id
-            key = b"" if session.agent == "vibe" else name.encode()
+            key = b"" if session.agent in ("vibe", "kiro") else name.encode()
             if session.path and session.size and len(part) == session.size and key in part:
                 session.content = part
                 offset += session.size
@@ -155,6 +160,16 @@ class Recording:
         if not offset and len(kept) == 1:
             # The recorded size does not match, but there is only one session.
             kept[0].content = transcript
+
+    def _split_at_starts(self, transcript: bytes) -> None:
+        """Assign the parts of a transcript of Copilot CLI, in which each session names itself."""
+        session = None
+        for line in transcript.splitlines(keepends=True):
+            if b'"type":"session.start"' in line:
+                named = (each for name, each in self.sessions.items() if name.encode() in line)
+                session = next(named, None)
+            if session is not None:
+                session.content = (session.content or b"") + line
 
     def _find_processes(self) -> None:
         """Find the session of each process that was seen before its session."""

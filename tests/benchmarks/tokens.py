@@ -4,9 +4,9 @@
 
 FOLDER contains, at any depth, folders with a ``transcript.jsonl`` and a ``tokens.json`` with the
 totals of another program: ``input_tokens``, ``output_tokens``, ``cache_read_tokens`` and
-``cache_creation_tokens``; a total of 0 may be missing. In them, Codex's input includes the cache,
-and Gemini CLI's output excludes its thoughts. If a file has several sessions, the totals may be
-those of the last.
+``cache_creation_tokens``; a total of 0 may be missing. In them, the input of Codex and Copilot CLI
+includes the cache, Gemini CLI's output excludes its thoughts, and Copilot CLI's totals exclude
+compactions. If a file has several sessions, the totals may be those of the last.
 
 Prints both totals of each recording, and how many are equal by agent, which ``--write`` stores in
 htmlgraph_nb/agent_check/accuracy.json. Exits with status 1 if one differs.
@@ -32,17 +32,19 @@ KINDS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_t
 def totals(frame: pd.DataFrame) -> dict[str, int]:
     """Return the four totals of a frame, counted as in the recordings."""
     completions = frame[frame["event_type"] == "completion"]
+    source = str(frame["source"].iloc[0]) if len(frame) else ""
+    if source == "copilot-session":
+        completions = completions[~completions["extra"].fillna("").str.contains("compaction")]
     sums = {name: int(completions[name].sum()) for name in completions if name.endswith("_tokens")}
     read = sums["cache_read_tokens"]
     written = sums["cache_write_5m_tokens"] + sums["cache_write_1h_tokens"]
-    source = str(frame["source"].iloc[0]) if len(frame) else ""
     counts = {
         "input_tokens": sums["input_tokens"],
         "output_tokens": sums["output_tokens"],
         "cache_read_tokens": read,
         "cache_creation_tokens": written,
     }
-    if source == "codex-session":
+    if source in ("codex-session", "copilot-session"):
         counts["input_tokens"] += read + written
     if source == "gemini-session":
         extras = completions["extra"].dropna().map(json.loads)

@@ -23,11 +23,12 @@ def modules_outside(agent: str) -> Iterator[Path]:
 
     Modules that simulate agents name those that they simulate. The one that reads the input of
     Claude Code's status line imports no registry, because it starts with each line. The palette
-    has colors of many kinds, also of those that have no reader here.
+    has colors of many kinds, also of those that have no reader here. Models have prefixes of
+    gateways, one of which has the name of an agent.
     """
     for folder in FOLDERS:
         for path in sorted(folder.rglob("*.py")):
-            exempt = ("sample", "status_input", "palette")
+            exempt = ("sample", "status_input", "palette", "model_names")
             is_exempt = path.parent.name == "simulation" or path.stem in exempt
             is_own = CODING_AGENTS / agent in path.parents or path.stem == "registry"
             if not is_own and not is_exempt:

@@ -35,7 +35,9 @@ from tests.helpers.session_lines import (
 )
 from tests.helpers.strategies import hostile_values
 
-FILES = sorted((ROOT / "tests/payloads/recordings/copilot").rglob("transcript.jsonl"))
+RECORDED = ROOT / "tests/payloads/recordings/copilot"
+FILES = sorted(RECORDED.rglob("transcript.jsonl"))
+NEWER = sorted((ROOT / "tests/payloads/coverage/copilot").rglob("events.jsonl"))
 MAIN = "copilot-0b9d6f4e"
 CHILD = "5f3c1b2a-0000-4000-8000-000000000001"
 
@@ -119,7 +121,21 @@ def test_session_recordings_give_valid_events_without_content(path: Any) -> None
     assert (output, read_) == (totals["output_tokens"], totals.get("cache_read_tokens", 0))
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", NEWER, ids=lambda path: path.parent.name)
+def test_session_of_version_1_0_102_counts_each_request(path: Any) -> None:
+    """Its records and its totals agree; permissions and subagents are seen."""
+    events = read(CopilotSession(), lines_of(path))
+    check(events)
+    last = json.loads(lines_of(path)[-1])["data"]["modelMetrics"].values()
+    totals = [each["usage"] for each in last]
+    fresh, read_, *written, output = tokens(events)
+    assert output == sum(each["outputTokens"] for each in totals)
+    assert fresh + read_ + sum(written) == sum(each["inputTokens"] for each in totals)
+    assert {"permission_request", "subagent_start"} & {*kinds(events)}
+    assert kinds(events)[-2:] == ["stop", "session_end"]
+
+
+@pytest.mark.parametrize("path", [*FILES, *NEWER], ids=lambda path: path.parent.name)
 def test_session_recordings_in_halves_give_the_same_events(path: Any) -> None:
     """What is held back does not depend on how often the file is looked at."""
     whole = read(CopilotSession(), lines_of(path))

@@ -1,0 +1,20 @@
+"""What is seen of Copilot CLI."""
+
+from __future__ import annotations
+
+from ..coverage.declaration import NOT_REPORTED, Coverage
+
+COVERAGE = Coverage(
+    version="1.0.102",
+    status=("files",),
+    waits=("files",),
+    tools=("files",),
+    tokens=("files",),
+    dollars=("prices",),
+    title=("files",),
+    branch=("files",),
+    context=("files",),
+    quota=NOT_REPORTED,
+    subagents=("files",),
+    ends=("files", "process"),
+)

@@ -28,7 +28,7 @@ _KINDS = {
         for agent in AGENTS.values()
         for name in (agent.name, *agent.aliases)
     },
-    **{name: name for name in ("kilo", "kiro")},
+    **{name: name for name in ("kilo",)},
 }
 """Class of a persona, in small letters and without its suffix → its kind of agent."""
 _DIGEST_CHARS = 32

@@ -32,7 +32,9 @@ HOOK_FORMAT = HookFormat(AGENT, _TYPES, extra_fields=EXTRA_FIELDS, cannot_work=C
 
 def events_from_hook(payload: Mapping[str, Any], *, received_at: datetime) -> list[Event]:
     """Return the events that one report of the extension contains; see ``events_from_payload``."""
-    is_stop = isinstance(payload, Mapping) and payload.get("hook_event_name") == "Stop"
-    if is_stop and payload.get("stop_reason") == "aborted":
-        payload = {**payload, "hook_event_name": "Interrupt"}
+    name = payload.get("hook_event_name") if isinstance(payload, Mapping) else None
+    if name in ("Stop", "agent_settled"):
+        # Extensions of others report Pi's own name.
+        is_aborted = payload.get("stop_reason") == "aborted"
+        payload = {**payload, "hook_event_name": "Interrupt" if is_aborted else "Stop"}
     return events_from_payload(HOOK_FORMAT, payload, received_at)

@@ -9,7 +9,8 @@ ignored.
 Vibe writes after each step of a turn: the answer of the model and the results of its tools, then
 ``meta.json``. Messages have no time, so they count as of when the file was written. A call and its
 result are written together, so that the call is reported by its end alone, unless it has none. A
-permission request is in no file.
+prompt alone is written if its turn ended without an answer, by an error or because the user
+cancelled it. A permission request is in no file.
 
 ``meta.json`` counts the tokens of the session so far and those of the last request. The first ones
 belong to the responses that were written since it was last read. If these are several, as in an
@@ -103,6 +104,7 @@ class VibeSession:
     _calls: dict[str, OpenCall] = field(default_factory=dict)
     _seen_calls: dict[str, str] = field(default_factory=dict)
     _starts: dict[str, Event] = field(default_factory=dict)
+    _unanswered: Event | None = None
     _facts: tuple[object, ...] = ()
 
     def feed(self, line: bytes) -> list[Event]:
@@ -127,15 +129,16 @@ class VibeSession:
         return [*events, *self._facts_event(), *self._completions()]
 
     def on_quiet(self, quiet_s: float) -> list[Event]:
-        """Return the events of lines that wait for a ``meta.json``, and of calls for a result."""
+        """Return what waits for a ``meta.json``, the result of a call, or an answer."""
         return self.finish() if quiet_s >= NO_META_QUIET_S else []
 
     def finish(self) -> list[Event]:
-        """Return the events of lines that wait for a ``meta.json``, and of calls for a result."""
+        """Return what waits for a ``meta.json``, the result of a call, or an answer."""
         events = self._enter(None) if self._waiting else []
         events += self._starts.values()
         self._starts.clear()
-        return events
+        unanswered, self._unanswered = self._unanswered, None
+        return [*events, *([] if unanswered is None else [unanswered])]
 
     def _enter(self, session: str | None) -> list[Event]:
         """Return the start of the session and the events of its first lines."""
@@ -215,9 +218,13 @@ class VibeSession:
         if role == "tool":
             return self._tool_end(record, at)
         name = identifier(record.get("message_id")) or f"{self._session}:{self._n_lines}"
+        is_note = role == "user" and record.get("injected") is True
+        if is_note:
+            return []
+        self._unanswered = None
         if role == "user":
-            is_typed = record.get("injected") is not True
-            return [self._event("prompt", at, f"{AGENT}:{name}")] if is_typed else []
+            self._unanswered = self._event("idle", at, f"{AGENT}:{name}:Idle")
+            return [self._event("prompt", at, f"{AGENT}:{name}")]
         self._responses.append((name, at))
         del self._responses[:-_MAX_WAITING]
         calls = mappings(record.get("tool_calls"))

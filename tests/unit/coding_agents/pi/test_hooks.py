@@ -31,6 +31,7 @@ def report(hook: str, **fields: Any) -> list[Event]:
         ("ElicitationResult", {}, "answered"),
         ("Stop", {"stop_reason": "stop"}, "stop"),
         ("Stop", {"stop_reason": "aborted"}, "interrupt"),
+        ("agent_settled", {}, "stop"),
         ("StopFailure", {"error": "rate_limit"}, "error"),
         ("SessionEnd", {"reason": "quit"}, "session_end"),
     ],

@@ -143,7 +143,7 @@ def test_session_without_facts_is_named_after_its_folder() -> None:
     session = reader()
     session.feed(line(user()))
     events = session.on_quiet(NO_META_QUIET_S)
-    assert kinds(events) == ["session_start", "prompt"]
+    assert kinds(events) == ["session_start", "prompt", "idle"]
     assert {event.session_id for event in events} == {FOLDER}
     assert {event.timestamp for event in events} == {written()}
 
@@ -250,6 +250,17 @@ def test_session_questions_wait_for_the_user() -> None:
     assert read(reader(), user(), answer(content="Which one?"))[-1].extra == {"question": True}
 
 
+def test_session_prompt_without_an_answer_has_ended() -> None:
+    """Vibe writes the prompt with the answer, or alone when the turn failed or was cancelled."""
+    session = reader()
+    session.feed_sidecar("meta.json", meta(0))
+    session.feed(line(user()))
+    assert kinds(session.on_quiet(NO_META_QUIET_S))[-1] == "idle"
+    assert kinds(session.feed(line(user("u2")))) == ["prompt"]
+    assert kinds(session.feed(line(answer()))) == ["stop"]
+    assert session.on_quiet(NO_META_QUIET_S) == []
+
+
 def test_session_notes_of_vibe_are_no_prompts() -> None:
     """Vibe adds results of commands and warnings as messages of the user."""
     assert kinds(read(reader(), user(), answer(), user("n", injected=True)))[-1] == "stop"
@@ -269,7 +280,7 @@ def test_session_of_a_subagent_starts_its_parent() -> None:
 def test_session_keeps_only_titles_that_a_person_gave() -> None:
     """Vibe's own title is the start of the first prompt."""
     titled = read(reader(), user(), meta(1, title="Checkout", title_source="manual"))
-    assert titled[-1].title == "Checkout"
+    assert [event.title for event in titled if event.title is not None] == ["Checkout"]
 
 
 values = hostile_values("user", "assistant", "tool", "manual", "2026-05-30T17:00:00Z")

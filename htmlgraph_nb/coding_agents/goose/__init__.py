@@ -1,4 +1,4 @@
-"""Goose: session database."""
+"""Goose: session database, telemetry."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ class Goose(CodingAgent):
     label = "Goose"
     aliases = ("goose-cli",)
     has_databases = True
+    has_telemetry = True
+    subagents_are_sessions = True
     commands = ("goose", "goosed")
     packages = ("@aaif/goose",)
 

@@ -6,10 +6,10 @@ from ..coverage.declaration import NOT_REPORTED, Coverage
 
 COVERAGE = Coverage(
     version="1.52.0",
-    status=("database",),
+    status=("database", "telemetry"),
     waits=NOT_REPORTED,
-    tools=("database",),
-    tokens=("database",),
+    tools=("database", "telemetry"),
+    tokens=("database", "telemetry"),
     dollars=("database", "prices"),
     title=("database",),
     branch=NOT_REPORTED,

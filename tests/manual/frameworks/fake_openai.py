@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import secrets
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -81,7 +82,7 @@ def _answer(body: dict[str, Any], number: int) -> tuple[int, str, bytes]:
     for tool in (open_tools or last)[:1]:
         arguments = json.dumps(_arguments(tool.get("parameters") or {}))
         function = {"name": tool["name"], "arguments": arguments}
-        call = {"id": f"call_{number}", "type": "function", "function": function}
+        call = {"id": f"call_{secrets.token_hex(12)}", "type": "function", "function": function}
         message = {"role": "assistant", "content": None, "tool_calls": [call]}
     reason = "tool_calls" if message.get("tool_calls") else "stop"
     common = {"id": f"chatcmpl-{number}", "created": 1_796_000_000, "model": body.get("model")}

@@ -34,8 +34,8 @@ from tests.helpers.paths import PAYLOADS
 from tests.helpers.wait import wait_until
 
 SESSION = "0b9d6f4e-6d3c-4a51-9f2e-0c6a1d2b3e4f"
-AGENT = "goose-0b9d6f4e"
-PERSONA = "jupyter-ai-personas::jupyter_ai_acp_client::GooseAcpPersona"
+AGENT = "scripted-0b9d6f4e"
+PERSONA = "jupyter-ai-personas::my_personas::ScriptedAcpPersona"
 JUPYTERNAUT = "jupyter-ai-personas::jupyter_ai_jupyternaut::JupyternautPersona"
 OTHER = "jupyter-ai-personas::jupyter_ai_acp_client::KiroAcpPersona"
 SECRET = "never-keep-this"
@@ -199,7 +199,7 @@ def test_chat_listener_stores_a_turn(world: World, caplog: pytest.LogCaptureFixt
     assert caplog.records == []
     with PresenceManager(str(world.db)) as manager:
         agent = manager.snapshot()[AGENT]
-    assert (agent.agent_kind, agent.project, agent.title) == ("goose", "work", "plots")
+    assert (agent.agent_kind, agent.project, agent.title) == ("jupyter-ai", "work", "plots")
     assert (agent.total_cost_tokens, agent.cost_usd, agent.total_tools_executed) == (1050, 0.5, 1)
     assert world.rows().count("completion") == 1
     files = [path for path in world.db.parent.iterdir() if path.name.startswith("h.db")]
@@ -212,7 +212,7 @@ def test_chat_listener_reports_a_failed_turn_and_a_shutdown(world: World) -> Non
     async def scenario() -> None:
         world.state(processing=True)
         await world.detail("working")
-        details = {"persona_class": "GooseAcpPersona", "error_message": SECRET}
+        details = {"persona_class": "ScriptedAcpPersona", "error_message": SECRET}
         data = {"operation": "acp_chat_message", "outcome": "failure", "details": details}
         world.events.emit(schema_id=ACP_TELEMETRY, data=data)
         world.state(processing=False)

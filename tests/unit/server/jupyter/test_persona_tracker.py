@@ -16,7 +16,7 @@ from htmlgraph_server.jupyter.persona_tracker import ChatPlace, PersonaTracker, 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SESSION = "0b9d6f4e-6d3c-4a51-9f2e-0c6a1d2b3e4f"
 JUPYTERNAUT = "jupyter-ai-personas::jupyter_ai_jupyternaut::JupyternautPersona"
-GOOSE = "jupyter-ai-personas::jupyter_ai_acp_client::GooseAcpPersona"
+SCRIPTED = "jupyter-ai-personas::my_personas::ScriptedAcpPersona"
 CLAUDE = "jupyter-ai-personas::jupyter_ai_acp_client::ClaudeAcpPersona"
 USAGE = {"total_tokens": 1050, "input_tokens": 1000, "output_tokens": 50}
 
@@ -29,7 +29,9 @@ class Run:
         session: its session in the Agent Client Protocol; None: it has none.
     """
 
-    def __init__(self, persona: str = GOOSE, session: str | None = SESSION, **options: Any) -> None:
+    def __init__(
+        self, persona: str = SCRIPTED, session: str | None = SESSION, **options: Any
+    ) -> None:
         self.persona = persona
         self.tracker = PersonaTracker(**options)
         self.roster = Roster()
@@ -125,12 +127,12 @@ def test_persona_tracker_shows_a_known_agent_again_when_its_chat_is_opened() -> 
 def test_persona_tracker_reports_an_error_for_the_turn_that_ends_next() -> None:
     """The failure names only the class of the persona."""
     run = Run()
-    run.tracker.on_failure("GooseAcpPersona")
+    run.tracker.on_failure("ScriptedAcpPersona")
     run.state(processing=True)
     assert run.state(processing=False) == ["stop"]
     run.state(processing=True)
     run.tracker.on_failure("ClaudeAcpPersona")
-    run.tracker.on_failure("GooseAcpPersona")
+    run.tracker.on_failure("ScriptedAcpPersona")
     assert run.state(processing=False) == ["error"]
     assert run.status == ("idle", "error")
     run.state(processing=True)
@@ -272,9 +274,9 @@ def test_persona_tracker_begins_another_agent_with_another_session() -> None:
     run.state(processing=True)
     run.state(processing=False)
     other = "5b9d6f4e-6d3c-4a51-9f2e-0c6a1d2b3e4f"
-    run.place = run.place._replace(sessions={GOOSE: other})
+    run.place = run.place._replace(sessions={SCRIPTED: other})
     assert run.state(processing=True)[:2] == ["session_end", "session_start"]
-    assert {event.agent_id for event in run.events} == {"goose-0b9d6f4e", "goose-5b9d6f4e"}
+    assert {event.agent_id for event in run.events} == {"scripted-0b9d6f4e", "scripted-5b9d6f4e"}
 
 
 def test_persona_tracker_follows_the_name_of_the_chat() -> None:
@@ -318,11 +320,11 @@ def test_persona_tracker_counts_only_the_rest_after_a_restart() -> None:
 
 def test_is_in_use_ignores_personas_that_are_only_installed() -> None:
     """Jupyternaut publishes its models for each chat, and files name sessions of earlier days."""
-    place = ChatPlace("chat-1", "a.chat", "/work", {GOOSE: SESSION})
+    place = ChatPlace("chat-1", "a.chat", "/work", {SCRIPTED: SESSION})
     options = {"model": {"current": None, "options": [{"id": "x"}]}}
     empty = {"usage": {"input_tokens": None}, "settings": [], "model": {"options": []}}
     assert not is_in_use(place, JUPYTERNAUT, options)
-    assert not is_in_use(place, GOOSE, {**empty, "processing": False})
-    assert is_in_use(place, GOOSE, options)
-    assert is_in_use(place, GOOSE, {"usage": {"input_tokens": 1}})
+    assert not is_in_use(place, SCRIPTED, {**empty, "processing": False})
+    assert is_in_use(place, SCRIPTED, options)
+    assert is_in_use(place, SCRIPTED, {"usage": {"input_tokens": 1}})
     assert is_in_use(place, JUPYTERNAUT, {"processing": True})

@@ -102,6 +102,8 @@ def make_service(
         StoreError: the database cannot be read.
     """
     manager.sync_external()
+    # Starts the writer thread; see history_reader for the reason.
+    manager.submit([], time.monotonic())
     local_agents = LocalAgents(config, manager) if follows_agents else None
     backfiller = Backfiller(_backfill_options(config, manager, local_agents))
     state = PublishedState(manager.cursor, manager.snapshot().values(), manager.forgotten_seq)

@@ -43,6 +43,8 @@ def to_api_error(error: BaseException) -> ApiError | None:
     """Return the HTTP error for an error of this project; None for any other exception."""
     if isinstance(error, ApiError):
         return error
+    if isinstance(error, MemoryError):
+        return ApiError(503, "out_of_memory", "the server is out of memory; retry later")
     if isinstance(error, InvalidEvent):
         return ApiError(400, "invalid", error.message, error.field)
     if isinstance(error, WireError):

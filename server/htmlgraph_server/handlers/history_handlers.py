@@ -133,7 +133,7 @@ class HistoryHandler(JsonHandler):
         more = False
         if n_rows == size:
             next_row = replace(query, after_seq=last_seq, limit=1, columns=("seq",))
-            more = bool((await self._reader.chunk(next_row, "json")).n_rows)
+            more = bool((await self._reader.chunk(next_row, "json", is_first=False)).n_rows)
         cursor = Cursor(self.service.hub.published.cursor.epoch, last_seq)
         self.write(f'],"cursor":{encode_json(str(cursor))},"more":{encode_json(more)}}}\n')
         self.finish()

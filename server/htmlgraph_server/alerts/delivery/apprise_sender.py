@@ -17,26 +17,31 @@ from .alert_text import alert_body, alert_title, plain
 from .apprise_worker import INVALID, MISSING
 from .outcome import Outcome
 
-APPRISE_IDLE_S = 60.0
-"""How long the child process lives without a request; its memory is free afterwards."""
 _MODULE = "htmlgraph_server.alerts.delivery.apprise_worker"
 _MAX_ANSWER_BYTES = 65_536
 
 
 class AppriseSender:
-    """Sends the alerts of one channel in a child process, which the first alert starts.
+    """Sends the alerts of one channel in a child process.
+
+    The process runs as long as the channel is in force: an alert does not wait until the library
+    is loaded.
 
     Args:
         channel: the channel.
-        idle_s: how long the child process lives without a request.
     """
 
-    def __init__(self, channel: AlertChannel, idle_s: float = APPRISE_IDLE_S) -> None:
+    def __init__(self, channel: AlertChannel) -> None:
         self._channel = channel
-        self._idle_s = idle_s
         self._process: asyncio.subprocess.Process | None = None
-        self._idle_timer: asyncio.TimerHandle | None = None
         self._done: dict[int, set[int]] = {}
+
+    async def start(self) -> None:
+        """Start the child process, if the library is installed."""
+        if importlib.util.find_spec("apprise") is not None:
+            # Otherwise the first alert tries again, and reports it.
+            with contextlib.suppress(OSError):
+                await self._running()
 
     async def send(self, delivery: Delivery, now: datetime) -> Outcome:
         """Send one alert to the addresses that have not received it; never raises."""
@@ -67,8 +72,6 @@ class AppriseSender:
 
     async def _ask(self, line: bytes) -> list[str] | str:
         """Return the errors of a request, or why there was no answer."""
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
         complete = False
         try:
             async with asyncio.timeout(self._channel.timeout_s):
@@ -81,14 +84,12 @@ class AppriseSender:
         except (OSError, ValueError):
             return "the process of apprise ended"
         finally:
-            if complete:
-                loop = asyncio.get_running_loop()
-                self._idle_timer = loop.call_later(self._idle_s, self._kill)
-            else:
+            if not complete:
                 # Also if this task is cancelled: a late answer would be taken for the next one.
                 await asyncio.shield(self.close())
 
-    async def _exchange(self, line: bytes) -> bytes:
+    async def _running(self) -> asyncio.subprocess.Process:
+        """Return the child process; start it if it does not run."""
         process = self._process
         if process is None or process.returncode is not None:
             process = self._process = await asyncio.create_subprocess_exec(
@@ -100,6 +101,10 @@ class AppriseSender:
                 stderr=asyncio.subprocess.DEVNULL,
                 limit=_MAX_ANSWER_BYTES,
             )
+        return process
+
+    async def _exchange(self, line: bytes) -> bytes:
+        process = await self._running()
         if process.stdin is None or process.stdout is None:
             raise OSError("it has no pipes")
         process.stdin.write(line)
@@ -115,8 +120,6 @@ class AppriseSender:
 
     async def close(self) -> None:
         """End the child process."""
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
         process = self._kill()
         if process is not None:
             await process.wait()

@@ -7,6 +7,7 @@ killed at any time, which no thread can, so that a service that never answers de
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -76,6 +77,9 @@ def main() -> int:
     """Answer the requests of standard input until it is closed."""
     # Ctrl-C in the server's terminal reaches this process, too; the server ends it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The first request does not wait for it.
+    with contextlib.suppress(ImportError):
+        import apprise  # noqa: F401
     # Services must not write to the pipe of the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

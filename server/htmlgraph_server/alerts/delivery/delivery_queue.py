@@ -245,6 +245,8 @@ class _ChannelTask:
                 return Outcome("unexpected error; see the log of the server")
 
     async def _loop(self) -> None:
+        async with self._turn:
+            await self._sender.start()
         while True:
             self._woken.clear()
             due = await self._pending()

@@ -17,6 +17,9 @@ from .webhook import send_webhook
 class ChannelSender(Protocol):
     """Sends the alerts of one channel."""
 
+    async def start(self) -> None:
+        """Prepare for the first alert; never raises."""
+
     async def send(self, delivery: Delivery, now: datetime) -> Outcome:
         """Send one alert within the timeout of the channel; never raises."""
 
@@ -29,6 +32,9 @@ class _FunctionSender:
 
     def __init__(self, channel: AlertChannel) -> None:
         self._channel = channel
+
+    async def start(self) -> None:
+        """Nothing is prepared."""
 
     async def send(self, delivery: Delivery, now: datetime) -> Outcome:
         if self._channel.type == "desktop":

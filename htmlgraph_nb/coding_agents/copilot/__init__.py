@@ -1,4 +1,4 @@
-"""GitHub Copilot CLI: session files."""
+"""GitHub Copilot CLI: session files, telemetry."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class CopilotCli(CodingAgent):
     aliases = ("copilot-cli",)
     folder = ".copilot"
     home_variable = "COPILOT_HOME"
+    has_telemetry = True
     shares_call_ids = False
     session_pattern = r"session-state/[^/]+/events\.jsonl"
     commands = ("copilot",)

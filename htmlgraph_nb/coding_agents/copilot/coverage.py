@@ -6,10 +6,10 @@ from ..coverage.declaration import NOT_REPORTED, Coverage
 
 COVERAGE = Coverage(
     version="1.0.102",
-    status=("files",),
+    status=("files", "telemetry"),
     waits=("files",),
-    tools=("files",),
-    tokens=("files",),
+    tools=("files", "telemetry"),
+    tokens=("files", "telemetry"),
     dollars=("prices",),
     title=("files",),
     branch=("files",),

@@ -333,6 +333,11 @@ class Transaction:
         The newest row is always kept: it holds the last seq.
         """
         self._deduplicator.delete(before, limit)
+        self._db.execute(
+            "DELETE FROM alerts WHERE resolved_at < ? "
+            "AND revision < (SELECT max(revision) FROM alerts)",
+            (to_micros(before),),
+        )
         deleted = self._db.execute(
             "DELETE FROM events WHERE ts < ? AND id IN (SELECT id FROM events "
             "WHERE id < (SELECT max(id) FROM events) ORDER BY id LIMIT ?)",
@@ -341,7 +346,8 @@ class Transaction:
         return deleted.rowcount
 
     def delete_agent(self, agent_id: str, limit: int) -> int:
-        """Delete up to ``limit`` events of an agent; return how many. The newest row is kept."""
+        """Delete an agent's alerts, and up to ``limit`` events but the newest; return how many."""
+        self._db.execute("DELETE FROM alerts WHERE agent_id = ?", (agent_id,))
         deleted = self._db.execute(
             "DELETE FROM events WHERE id IN (SELECT id FROM events "
             "WHERE agent = (SELECT id FROM names WHERE name = ?) "

@@ -51,6 +51,16 @@ class Running:
         with urllib.request.urlopen(request, timeout=30) as response:
             return json.load(response)
 
+    def post(self, path: str, body: Any) -> Any:
+        """Send JSON to a path and return the JSON value of the response."""
+        headers = {"Content-Type": "application/json"}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        data = json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, headers)
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return json.load(response)
+
     def send_command(self, command: str) -> None:
         """Write one line to its standard input."""
         pipe: IO[str] | None = getattr(self.process, "stdin", None)

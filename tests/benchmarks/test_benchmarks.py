@@ -120,3 +120,13 @@ def test_otlp_measures_each_encoding_and_peer() -> None:
         assert row["records"] >= 500
         assert row["answer_p99_ms"] > 0
         assert row["us_per_record"] > 0
+
+
+def test_alerts_are_evaluated_and_delivered() -> None:
+    """Each server delivers all frames, and with rules also webhooks."""
+    rows = run_quick("alerts")
+    cases = ["evaluate, default", "evaluate, all", "without", "default", "all"]
+    assert [row["case"] for row in rows] == cases
+    assert all(row["us_per_change"] > 0 for row in rows[:2])
+    assert all(row["delivered"] == 1 for row in rows[2:])
+    assert all(row["delivery_ms"] > 0 for row in rows[3:])

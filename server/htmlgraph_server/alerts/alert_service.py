@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 LONGEST_STEP_S = 1.0
 """Longest time between two looks at the database and the clock."""
 _LEAST_STEP_S = 0.01
+MAX_UNSTORED = 10_000
+"""Most states of alerts that wait for the database."""
 TOTALS_S = 10.0
 """Least time between two readings of all that was spent."""
 
@@ -184,6 +186,8 @@ class AlertService:
             self._read_totals_soon(self._evaluator)
             self._evaluator.tick(self._clock())
             self._unstored += self._evaluator.take()
+            # If the database cannot be written for long, the newest states count.
+            del self._unstored[:-MAX_UNSTORED]
         if self._unstored:
             await self._store(self._clock())
         await self._read()

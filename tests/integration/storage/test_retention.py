@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from htmlgraph_nb.alerts.alert_table import put_alerts
+from htmlgraph_nb.alerts.fired_alert import FiredAlert
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.presence import PresenceManager
-from tests.helpers.database_files import history_rows
+from tests.helpers.database_files import history_rows, query_rows
 from tests.helpers.wait import wait_until
 from tests.integration.conftest import Serve
 
@@ -116,3 +118,33 @@ def test_server_deletes_old_history(serve: Serve, tmp_path: Path) -> None:
     kept = [event["agent_id"] for event in history["events"] if event["event_type"] != "idle"]
     assert kept == ["young"] * 50 + ["new"]
     assert server.get("/api/status").json()["cursor"].endswith(f":{history['events'][-1]['seq']}")
+
+
+def test_delete_history_and_forget_delete_alerts(manager: PresenceManager, path: str) -> None:
+    """Alerts that ended are as old as the history; those of an agent go with its history."""
+
+    def add(number: int, age: timedelta, agent_id: str) -> None:
+        at = datetime.now(UTC) - age
+        alert = FiredAlert(
+            alert_id=f"{number}",
+            rule="waits",
+            kind="waits",
+            severity="info",
+            state="resolved",
+            subject=agent_id,
+            since=at,
+            fired_at=at,
+            resolved_at=at,
+            message="",
+            label="",
+            agent_id=agent_id,
+        )
+        manager.submit_job(lambda tx: put_alerts(tx.db, [alert], lambda _: (), at)).result()
+
+    for number, (age, agent_id) in enumerate([(9 * DAY, "a"), (DAY, "a"), (DAY, "b")]):
+        add(number, age, agent_id)
+    fill(manager, 1, DAY)
+    manager.delete_history(5 * DAY)
+    assert query_rows(path, "SELECT alert_id FROM alerts ORDER BY 1") == [("1",), ("2",)]
+    manager.forget("a", history=True)
+    assert query_rows(path, "SELECT alert_id FROM alerts") == [("2",)]

@@ -141,7 +141,15 @@ def _demo(arguments: argparse.Namespace, out: Print) -> int:
                 f"--db: expected a new file for the demo, got {own}, which exists; delete it, or "
                 "omit --db to use a temporary file"
             )
-        config = _config(arguments, db=os.path.join(folder, "demo.db"), watch="off", backfill="off")
+        own_files = {name: os.path.join(folder, name) for name in ("demo.db", "alerts.toml")}
+        # Nobody is notified about simulated agents, unless the file is named.
+        config = _config(
+            arguments,
+            db=own_files["demo.db"],
+            watch="off",
+            backfill="off",
+            alerts=own_files["alerts.toml"],
+        )
         kept = "" if own is None else f", its events stay in {own}"
         asyncio.run(_run_demo(config, arguments, kept, out))
     return 0

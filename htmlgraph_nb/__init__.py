@@ -55,6 +55,7 @@ _EXPORTS = {
     "plot_tool_transitions": "analysis.plots",
     "presence_at": "widget.replay_source",
     "readable": "analysis.local_times",
+    "replay_alerts": "history.alert_replay",
     "sample_history": "history.sample",
     "sessions": "analysis",
     "start_server": "client.local_server",
@@ -117,6 +118,7 @@ if TYPE_CHECKING:
     from .errors import HtmlgraphError as HtmlgraphError
     from .errors import InvalidEvent as InvalidEvent
     from .errors import PriceWarning as PriceWarning
+    from .history.alert_replay import replay_alerts as replay_alerts
     from .history.export import export_history as export_history
     from .history.fired_alerts import load_alerts as load_alerts
     from .history.iterate import iter_history as iter_history

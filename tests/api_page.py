@@ -23,13 +23,13 @@ GROUPS = {
     "Live grid": "AgentGrid AgentPresence PresenceStatus PresenceClient",
     "Report": "SDK tool Event PresenceManager",
     "Load": (
-        "load_history iter_history load_presence load_quotas load_transcripts sample_history "
-        "export_history presence_at local readable"
+        "load_history iter_history load_presence load_quotas load_alerts load_transcripts "
+        "sample_history export_history presence_at local readable"
     ),
     "Analyze": (
         "summary agents sessions turns features compare timeline waiting_time concurrency "
         "tool_counts tool_durations tool_errors tool_transitions loops token_costs blocks "
-        "burn_rate forecast_budget Limits"
+        "burn_rate forecast_budget replay_alerts Limits"
     ),
     "Plots": (
         "plot_timeline plot_concurrency plot_activity_heatmap plot_tool_counts plot_tool_durations "

@@ -25,13 +25,13 @@ from tests.helpers.source import MODULES
 
 PUBLIC_NAMES = """
 AgentGrid AgentPresence ConfigError ConnectError Event HistoryWarning HtmlgraphError InvalidEvent
-Limits LocalServer PresenceClient PresenceManager PresenceStatus PriceWarning SDK __version__ agents
-blocks burn_rate check_agent compare concurrency export_history features forecast_budget
+Limits LocalServer PresenceClient PresenceManager PresenceStatus PriceWarning SDK __version__
+agents blocks burn_rate check_agent compare concurrency export_history features forecast_budget
 iter_history load_alerts load_history load_presence load_quotas load_transcripts local loops
 plot_activity_heatmap plot_concurrency plot_context plot_cumulative_cost plot_session plot_timeline
 plot_token_costs plot_tool_counts plot_tool_durations plot_tool_transitions presence_at readable
-sample_history sessions start_server summary timeline token_costs tool tool_counts tool_durations
-tool_errors tool_transitions turns waiting_time
+replay_alerts sample_history sessions start_server summary timeline token_costs tool tool_counts
+tool_durations tool_errors tool_transitions turns waiting_time
 """.split()
 PRESENCE_NAMES = "AgentPresence PresenceManager PresenceStatus Publication Receipt".split()
 INTEGRATIONS = {

@@ -12,6 +12,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from htmlgraph_nb.core.timestamps import to_rfc3339
 from tests.helpers.alert_receiver import AlertReceiver, alert_receiver
+from tests.helpers.database_files import query_rows
 from tests.helpers.server_process import Server
 from tests.helpers.wait import wait_until
 from tests.integration.conftest import Serve
@@ -175,6 +176,12 @@ def received(receiver: AlertReceiver) -> list[dict[str, Any]]:
     return [request.json()["alert"] for request in receiver.requests]
 
 
+def wait_for_sent(server: Server, n: int) -> None:
+    """Wait until a number of messages is known to be sent."""
+    count = "SELECT count(*) FROM alert_deliveries WHERE state = 'sent'"
+    wait_until(lambda: query_rows(str(server.db), count) == [(n,)], f"{n} sent messages")
+
+
 def test_alert_service_sends_webhooks(serve: Serve, tmp_path: Path) -> None:
     """A channel of the file gets what fires; the test route sends at once."""
     with alert_receiver("ok") as receiver:
@@ -213,6 +220,7 @@ def test_alert_service_killed_sends_what_was_pending(serve: Serve, tmp_path: Pat
             ("claude-1", True),
             ("claude-2", False),
         ]
+        wait_for_sent(second, 2)
         second.stop()
         third = serve(home=tmp_path / "home")
         ask(third, "claude-3")
@@ -227,7 +235,7 @@ def test_several_servers_send_once(serve: Serve, tmp_path: Path) -> None:
         first = serve(home=tmp_path / "home")
         second = serve(home=tmp_path / "home")
         ask(second, "claude-1")
-        receiver.wait_for(1)
+        wait_for_sent(first, 1)
         first.kill()
         ask(second, "claude-2")
         receiver.wait_for(2)
@@ -248,9 +256,10 @@ def test_alert_service_counts_stored_spending(serve: Serve, tmp_path: Path) -> N
         second.send("claude-2", "completion", **fields)
         (alert,) = wait_until(lambda: alerts_of(second), "the alert")
         assert (alert["subject"], alert["value"]) == ("project:shop", 12.0)
+        wait_for_sent(second, 1)
         second.kill()
         third = serve(home=tmp_path / "home")
         third.send("claude-3", "completion", **fields)
-        wait_until(lambda: len(received(receiver)) == 1, "the message")
-        ask(third, "claude-1")
+        wait_until(lambda: third.presence()["claude-3"]["cost_usd"] == 6.0, "the event")
+        assert len(received(receiver)) == 1
         assert [one["alert_id"] for one in alerts_of(third)] == [alert["alert_id"]]

@@ -262,7 +262,8 @@ def test_extension_has_a_trait_for_each_setting() -> None:
         for name, trait in HtmlgraphExtension.class_traits(config=True).items()
         if isinstance(trait, SettingTrait)
     }
-    named = {"db" if name == "db_path" else name for name in traits}
+    renamed = {"db_path": "db", "alerts_file": "alerts"}
+    named = {renamed.get(name, name) for name in traits}
     assert named == {setting.name for setting in SETTINGS} - JUPYTER_SETTINGS
     text = HtmlgraphExtension.class_get_help()
     for name, trait in traits.items():

@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 provider = TracerProvider()
 provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
 trace.set_tracer_provider(provider)
-OpenAIInstrumentor().instrument(tracer_provider=provider)
+OpenAIInstrumentor().instrument()
 
 model = OpenAIChatCompletionClient(model="gpt-4o", base_url=os.environ["MODEL_URL"], api_key="none")
 

@@ -21,16 +21,16 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 provider = TracerProvider()
 provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+trace.set_tracer_provider(provider)
 if os.environ["VARIANT"] == "traceloop":
     from opentelemetry.instrumentation.crewai import CrewAIInstrumentor
     from opentelemetry.instrumentation.openai import OpenAIInstrumentor
 
-    trace.set_tracer_provider(provider)
 else:
     from openinference.instrumentation.crewai import CrewAIInstrumentor
     from openinference.instrumentation.openai import OpenAIInstrumentor
-CrewAIInstrumentor().instrument(tracer_provider=provider)
-OpenAIInstrumentor().instrument(tracer_provider=provider)
+CrewAIInstrumentor().instrument()
+OpenAIInstrumentor().instrument()
 
 model = LLM(model="openai/gpt-5.4", base_url=os.environ["MODEL_URL"], api_key="none")
 

@@ -1,12 +1,12 @@
 """LangGraph 1.2.24 with OpenInference 0.1.80, or with OpenLLMetry 0.62.4 (VARIANT=traceloop).
 
-    pip install langgraph==1.2.24 langchain==1.5.2 langchain-openai langgraph-supervisor \
+    pip install langgraph==1.2.24 langchain==1.5.2 langchain-openai \
         openinference-instrumentation-langchain opentelemetry-instrumentation-langchain \
         opentelemetry-exporter-otlp-proto-http
 
 A planner asks a weather agent through a tool, and one of its tools fails, which it handles. Two
-threads at the same time, one of them streamed; a third one fails. Then a supervisor with a graph of
-its own and a plain graph without a thread, whose node is a graph.
+threads at the same time, one of them streamed; a third one fails. Then a plain graph without a
+thread, whose node is a graph.
 """
 
 import os
@@ -27,11 +27,11 @@ trace.set_tracer_provider(provider)
 if os.environ["VARIANT"] == "traceloop":
     from opentelemetry.instrumentation.langchain import LangchainInstrumentor
 
-    LangchainInstrumentor().instrument(tracer_provider=provider)
+    LangchainInstrumentor().instrument()
 else:
     from openinference.instrumentation.langchain import LangChainInstrumentor
 
-    LangChainInstrumentor().instrument(tracer_provider=provider)
+    LangChainInstrumentor().instrument()
 
 model = ChatOpenAI(model="gpt-5.4", base_url=os.environ["MODEL_URL"], api_key="none")
 

@@ -13,6 +13,7 @@ import threading
 
 from openinference.instrumentation.openai import OpenAIInstrumentor
 from openinference.instrumentation.smolagents import SmolagentsInstrumentor
+from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -20,8 +21,9 @@ from smolagents import OpenAIServerModel, ToolCallingAgent, tool
 
 provider = TracerProvider()
 provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-SmolagentsInstrumentor().instrument(tracer_provider=provider)
-OpenAIInstrumentor().instrument(tracer_provider=provider)
+trace.set_tracer_provider(provider)
+SmolagentsInstrumentor().instrument()
+OpenAIInstrumentor().instrument()
 
 model = OpenAIServerModel(model_id="gpt-5.4", api_base=os.environ["MODEL_URL"], api_key="none")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import logging
 import os
 import sys
@@ -22,6 +24,7 @@ from tests.helpers.alert_receiver import (
     alert_receiver,
     fired_alert,
 )
+from tests.helpers.mail_receiver import mail_receiver
 from tests.helpers.wait import wait_until
 
 StartQueue = Callable[..., DeliveryQueue]
@@ -254,6 +257,24 @@ def test_queue_apprise_reaches_an_ntfy_server(outbox: MemoryOutbox, start: Start
     assert "waits" in message["title"]
     assert "@everyone" not in message["title"]
     assert "Critical · claude · shop" in message["message"]
+
+
+def test_queue_apprise_sends_mail(outbox: MemoryOutbox, start: StartQueue) -> None:
+    """Text with markup stays text in the HTML that apprise makes of it."""
+    with mail_receiver() as receiver:
+        url = f"mailto://127.0.0.1:{receiver.port}?mode=insecure&from=hg@example.org&to=a@b.org"
+        queue = start({"mail": {"type": "apprise", "url": url}})
+        outbox.add("mail", message="api <b>waits</b> for you", project="<i>shop</i>")
+        queue.submit()
+        wait_until(lambda: outbox.done or outbox.errors, "the mail")
+    assert outbox.done == [1], outbox.errors
+    mail = email.message_from_string(receiver.text, policy=email.policy.default)
+    assert mail["To"].addresses[0].addr_spec == "a@b.org"
+    assert mail["Subject"] == "api <b>waits</b> for you"
+    html = mail.get_body(("html",))
+    if html is not None:
+        assert "<i>shop" not in html.get_content()
+    assert "shop" in receiver.text or "c2hvc" in receiver.text
 
 
 def test_queue_apprise_reports_failures_without_the_address(

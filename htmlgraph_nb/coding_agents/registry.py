@@ -29,7 +29,10 @@ _CLASSES = {
 """Name of an agent and of its folder → the class in it, in the order of all lists of agents."""
 DEFAULT_AGENT = "claude"
 """Name of the agent of a hook, spool line or request that does not name its agent."""
-PROJECT_VARIABLES = ("CLAUDE_PROJECT_DIR", "GEMINI_PROJECT_DIR", "QWEN_PROJECT_DIR")
+PROJECT_VARIABLES = (
+    *("CLAUDE_PROJECT_DIR", "GEMINI_PROJECT_DIR", "QWEN_PROJECT_DIR"),
+    "COPILOT_PROJECT_DIR",
+)
 """``project_variable`` of the agents above, so that the hook need not import them."""
 
 

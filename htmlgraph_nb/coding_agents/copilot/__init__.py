@@ -1,4 +1,4 @@
-"""GitHub Copilot CLI: session files, telemetry."""
+"""GitHub Copilot CLI: hooks, session files, settings, telemetry."""
 
 from __future__ import annotations
 
@@ -26,11 +26,20 @@ class CopilotCli(CodingAgent):
     aliases = ("copilot-cli",)
     folder = ".copilot"
     home_variable = "COPILOT_HOME"
+    has_hooks = True
     has_telemetry = True
+    project_variable = "COPILOT_PROJECT_DIR"
     shares_call_ids = False
     session_pattern = r"session-state/[^/]+/events\.jsonl"
     commands = ("copilot",)
     packages = ("@github/copilot",)
+
+    def hook_session(self, payload: Mapping[str, Any]) -> str | None:
+        """Return the main session of a subagent's hook, which names the subagent as its session."""
+        parent = payload.get("parent_agent_id")
+        if payload.get("agent_id") is None or not isinstance(parent, str):
+            return None
+        return session_of_path(payload.get("transcript_path")) or parent
 
     def roots_in(self, home: str) -> list[SessionRoot]:
         """Return the folder with one folder for each session.

@@ -5,12 +5,10 @@ SESSION_SOURCE = "copilot-session"
 EXTRA_FIELDS: dict[str, tuple[str, ...]] = {
     "SessionStart": ("source",),
     "SessionEnd": ("reason",),
-    "Notification": ("notification_type",),
     "PreCompact": ("trigger",),
-    "ErrorOccurred": ("error_context",),
 }
 """Hook → its fields that are kept in ``extra``."""
-SENT_FIELDS = {**EXTRA_FIELDS, "ErrorOccurred": ("error_context", "recoverable")}
+SENT_FIELDS = EXTRA_FIELDS
 """Hook → the fields that ``htmlgraph-hook`` sends."""
 HOOKS_AFTER_WRITE = frozenset({"Stop", "SubagentStop", "SessionEnd"})
 QUESTION_TOOLS = {"AskUserQuestion": "input", "exit_plan_mode": "plan"}

@@ -6,15 +6,15 @@ from ..coverage.declaration import NOT_REPORTED, Coverage
 
 COVERAGE = Coverage(
     version="1.0.102",
-    status=("files", "telemetry"),
+    status=("files", "hooks", "telemetry"),
     waits=("files",),
-    tools=("files", "telemetry"),
+    tools=("files", "hooks", "telemetry"),
     tokens=("files", "telemetry"),
     dollars=("prices",),
     title=("files",),
     branch=("files",),
     context=("files",),
     quota=NOT_REPORTED,
-    subagents=("files",),
-    ends=("files", "process"),
+    subagents=("files", "hooks"),
+    ends=("files", "hooks", "process"),
 )

@@ -195,12 +195,14 @@ class CopilotSession:
         # Autopilot prompts the agent by itself; skills and other agents add hidden messages.
         is_continued = data.get("isAutopilotContinuation") is True
         is_prompt = is_continued or not is_main or not data.get("source")
+        titles = []
         if is_main and is_prompt and not self._prompt:
             self._prompt = start_of_prompt(data.get("content"))
+            titles = self._set_title()
         turn.start()
         kind = "prompt" if is_prompt else "activity"
         extra = {"source": "autopilot"} if is_continued else None
-        return [*ends, self._event(kind, record, at, extra=extra)]
+        return [*ends, self._event(kind, record, at, extra=extra), *titles]
 
     def _turn_started(self, record: Record, _data: Record, at: datetime) -> list[Event]:
         return [self._event("activity", record, at)] if self._turn(record).start() else []

@@ -408,6 +408,15 @@ def test_session_title_that_is_a_part_of_the_prompt_is_not_kept() -> None:
     read(reader, lines(user(1, "Please fix the shop, quickly")))
     assert named(reader, "name: Please fix the shop\u2026") == []
     assert named(reader, "name: |", "  several lines") == []
+    early = CopilotSession()
+    read(early, lines())
+    assert named(early, "name: Please fix the shop") == [], "the prompt is written later"
+    assert kinds(early.feed(line(user(1, "Please fix the shop")))) == ["prompt"]
+    assert named(early, "name: Shop repair")[0].title == "Shop repair"
+    other = CopilotSession()
+    read(other, lines())
+    assert named(other, "name: Shop repair") == []
+    assert other.feed(line(user(1, "Please fix the shop")))[1].title == "Shop repair"
     assert reader.feed_sidecar(WORKSPACE_FILE, b"\xff\xfe") == []
 
 

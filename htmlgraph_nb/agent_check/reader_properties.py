@@ -108,7 +108,8 @@ def _part_problems(
         except Exception as error:  # noqa: BLE001  any error is a finding
             yield f"a file that ends in the middle of line {cut + 1} raised {_text(error)}"
             return
-        lasting = ("prompt", "tool_start", "session_start")
+        # The start of a call may be left out once its end is known.
+        lasting = ("prompt", "session_start")
         strange = [
             event for event in early if event.event_id not in known and event.event_type in lasting
         ]

@@ -18,16 +18,17 @@ FOLDER_NAMES = {
     "gemini-cli": "gemini",
     "kiro-cli": "kiro",
     "mistral-vibe": "vibe",
-    "opencode": "opencode",
     "pi": "pi",
 }
-"""Folder of an agent's recordings → its name in the registry."""
+"""Folder of an agent's recordings → its name in the registry.
+
+OpenCode is missing: its recordings are another program's rendering of its database.
+"""
 
 
 def has_reader(recording: Path) -> bool:
-    """Return whether the agent of a recording is in the registry; others are left out."""
-    folder = recording.parent.name
-    return FOLDER_NAMES.get(folder, folder) in AGENTS
+    """Return whether the recordings of an agent are its own files; others are left out."""
+    return FOLDER_NAMES.get(recording.parent.name) in AGENTS
 
 
 def write_accuracy(folder: str, numbers: Mapping[str, int]) -> None:

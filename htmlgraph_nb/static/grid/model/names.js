@@ -8,7 +8,7 @@ const UUID = /^(.*?)([0-9a-f]{8})-[0-9a-f]{4}-([0-9a-f])[0-9a-f]{3}-[0-9a-f]{4}-
 const SEPARATOR = " · ";
 const KIND_LABELS = /** @type {Record<string, string>} */ ({
   claude: "Claude Code", codex: "Codex", gemini: "Gemini CLI", copilot: "Copilot CLI", opencode: "OpenCode",
-  pi: "Pi", qwen: "Qwen Code", vibe: "Mistral Vibe", kiro: "Kiro", goose: "Goose", kilo: "Kilo Code", "jupyter-ai": "Jupyter AI",
+  pi: "Pi", qwen: "Qwen Code", vibe: "Mistral Vibe", kiro: "Kiro CLI", goose: "Goose", kilo: "Kilo Code", "jupyter-ai": "Jupyter AI",
 });
 
 /** Return an id with 8 characters of its UUID, if it has one. @param {string} id */

@@ -11,8 +11,9 @@ session whose file was not kept, of a subagent that no recorded event names, and
 presence does not contain (task lists). They are counted separately, and only if they were not met.
 
 A flip is a state that was shown for a session though no phase expects it. Not counted are a turn
-that the expectations omit (it starts with a person's prompt and ends by its own end), the end of a
-session, a start after that end, and states replaced by other evidence of the same timestamp.
+that the expectations omit, or only its end (it starts with a person's prompt and ends by its own
+end), the end of a session, a start after that end, and states replaced by other evidence of the
+same timestamp.
 """
 
 from __future__ import annotations
@@ -161,7 +162,8 @@ class Scorer:
         current = {entry.agent_id: (i, entry) for i, entry in enumerate(self._seen[:until])}
         later = enumerate(self._seen[until:], until)
         for i, entry in (*current.values(), *later):
-            if not _fits(phase, entry):
+            is_of_child = pinned is not None and pinned.presence.parent_agent_id is not None
+            if not _fits(phase, entry, is_of_child):
                 continue
             if pinned is not None:
                 fits = entry.agent_id == pinned.agent_id
@@ -231,11 +233,11 @@ class Scorer:
                 continue
             if before in (None, states, (_ENDED,)) or states == (_ENDED,):
                 continue
-            if id(entry) in expected:
-                prompted.discard(entry.agent_id)
-            elif states == (_WORKING,) and entry.cause == "prompt":
+            if states == (_WORKING,) and entry.cause == "prompt":
                 prompted.add(entry.agent_id)
-            elif _READY in states and entry.cause in _TURN_ENDS and entry.agent_id in prompted:
+                continue
+            is_end = _READY in states and entry.cause in _TURN_ENDS and entry.agent_id in prompted
+            if is_end or id(entry) in expected:
                 prompted.discard(entry.agent_id)
             else:
                 flips.append(entry)
@@ -246,12 +248,20 @@ def _is_related(entry: Seen, other: Seen) -> bool:
     return entry.agent_id in (other.agent_id, other.presence.parent_agent_id)
 
 
-def _fits(phase: dict[str, Any], entry: Seen) -> bool:
+def _fits(phase: dict[str, Any], entry: Seen, is_of_child: bool = False) -> bool:
+    """Return whether an entry is what a phase expects.
+
+    Args:
+        is_of_child: whether the phase is about a subagent, which is ready when it has ended.
+    """
     if not entry.name.startswith(phase.get("session_id_prefix", "")):
         return False
     kind, is_child = phase.get("kind"), entry.presence.parent_agent_id is not None
     if kind is None:
-        return phase["expected_state"] in states_of(entry) and not is_child
+        states = states_of(entry)
+        if is_of_child:
+            states = (_READY,) if _ENDED in states else states
+        return phase["expected_state"] in states and is_child == is_of_child
     if kind == "pid_discovered":
         return _ENDED not in states_of(entry)
     if kind in _END_KINDS:

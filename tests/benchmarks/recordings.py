@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from htmlgraph_nb.coding_agents.fields import timestamp
+from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.ids import agent_id_of
 
 ADAPTERS = {
@@ -31,6 +32,7 @@ ADAPTERS = {
     "codex": "codex",
     "gemini-cli": "gemini",
     "mistral-vibe": "vibe",
+    "opencode": "opencode",
     "pi": "pi",
     "copilot": "copilot",
     "kiro-cli": "kiro",
@@ -126,7 +128,9 @@ class Recording:
             if name is None or (name not in self.sessions and adapter is None):
                 continue
             session = self.sessions.setdefault(name, Session(name, adapter or "claude"))
-            session.path = event.get("transcript_path") or session.path
+            # The path in a recording of OpenCode is that of its database.
+            is_stored = AGENTS[session.agent].has_databases
+            session.path = "" if is_stored else event.get("transcript_path") or session.path
             session.size = max(session.size, event.get("file_size") or 0)
         for session in self.sessions.values():
             session.parent = self._parent_by_folder(session)

@@ -29,8 +29,10 @@ from pathlib import Path
 from htmlgraph_nb.agent_check.phases import Result, Score, Scorer, describe, read_phases, states_of
 from htmlgraph_nb.agent_check.playback import Replay
 from htmlgraph_nb.core.model import Event
+from tests.benchmarks import stored_sessions
 from tests.benchmarks.accuracy_file import has_reader, write_accuracy
 from tests.benchmarks.recordings import Recording
+from tests.benchmarks.stored_sessions import StoredReplay
 from tests.benchmarks.table import print_table
 from tests.helpers.paths import ROOT
 
@@ -53,8 +55,13 @@ def run(folder: Path) -> Outcome:
     """Play back and score one recording."""
     recording = Recording.read(folder)
     with tempfile.TemporaryDirectory() as temporary:
-        replay = Replay(recording, Path(temporary))
+        if recording.agent == stored_sessions.AGENT:
+            replay: Replay = StoredReplay(recording, Path(temporary))
+        else:
+            replay = Replay(recording, Path(temporary))
         replay.run()
+        if isinstance(replay, StoredReplay):
+            replay.close()
     scorer = Scorer(recording, replay.seen, replay.end)
     score = scorer.score(read_phases(folder / "expected.jsonl"))
     return Outcome(recording.agent, folder.name, score, replay)

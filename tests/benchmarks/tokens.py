@@ -5,8 +5,9 @@
 FOLDER contains, at any depth, folders with a ``transcript.jsonl`` and a ``tokens.json`` with the
 totals of another program: ``input_tokens``, ``output_tokens``, ``cache_read_tokens`` and
 ``cache_creation_tokens``; a total of 0 may be missing. In them, the input of Codex and Copilot CLI
-includes the cache, Gemini CLI's output excludes its thoughts, and Copilot CLI's totals exclude
-compactions. If a file has several sessions, the totals may be those of the last.
+includes the cache, the output of Gemini CLI and OpenCode excludes its thoughts, the totals of
+Copilot CLI exclude compactions, and those of OpenCode the requests that ran tools. If a file has
+several sessions, the totals may be those of the last.
 
 Prints both totals of each recording, and how many are equal by agent, which ``--write`` stores in
 htmlgraph_nb/agent_check/accuracy.json. Exits with status 1 if one differs.
@@ -17,12 +18,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 
 from htmlgraph_nb.history.transcripts import load_transcripts
+from tests.benchmarks import stored_sessions
 from tests.benchmarks.accuracy_file import has_reader, write_accuracy
 from tests.benchmarks.table import print_table
 
@@ -46,6 +49,9 @@ def totals(frame: pd.DataFrame) -> dict[str, int]:
     }
     if source in ("codex-session", "copilot-session"):
         counts["input_tokens"] += read + written
+    if source == "opencode-session":
+        extras = completions["extra"].dropna().map(json.loads)
+        counts["output_tokens"] -= sum(extra.get("reasoning_tokens", 0) for extra in extras)
     if source == "gemini-session":
         extras = completions["extra"].dropna().map(json.loads)
         counts["output_tokens"] -= sum(extra.get("reasoning_tokens", 0) for extra in extras)
@@ -57,8 +63,17 @@ def compare(folder: Path) -> tuple[str, str, dict[str, int], dict[str, int]]:
     """Return name, result, our totals and the recorded ones of one recording."""
     recorded = json.loads((folder / "tokens.json").read_text())
     expected = {name: int(recorded.get(name, 0)) for name in KINDS}
-    frame = load_transcripts(folder / "transcript.jsonl", progress=False)
-    ours = totals(frame)
+    transcript = folder / "transcript.jsonl"
+    if folder.parent.name == stored_sessions.AGENT:
+        with tempfile.TemporaryDirectory() as temporary:
+            path = stored_sessions.write_database(transcript, Path(temporary) / "opencode.db")
+            frame = load_transcripts(path, progress=False)
+        ours = totals(frame)
+        left_out = stored_sessions.left_out_tokens(transcript)
+        ours = {name: n - left_out[name] for name, n in ours.items()}
+    else:
+        frame = load_transcripts(transcript, progress=False)
+        ours = totals(frame)
     name = f"{folder.parent.name}/{folder.name}"
 
     def agree(counts: dict[str, int]) -> bool:
@@ -78,6 +93,10 @@ def compare(folder: Path) -> tuple[str, str, dict[str, int], dict[str, int]]:
     return name, "DIFFERENT", ours, expected
 
 
+def _is_recorded(folder: Path) -> bool:
+    return folder.parent.name != stored_sessions.AGENT or (folder / "events.jsonl").exists()
+
+
 def main() -> int:
     """Compare all recordings of a folder and print the totals."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -86,7 +105,8 @@ def main() -> int:
     options = parser.parse_args()
     folder = options.folder
     paths = [path.parent for path in sorted(folder.rglob("tokens.json"))]
-    results = [compare(path) for path in paths if has_reader(path)]
+    # Without events, it is no recording.
+    results = [compare(path) for path in paths if has_reader(path) and _is_recorded(path)]
     heads = ("recording", "result", *(f"{kind}: ours / recorded" for kind in KINDS))
     print_table(
         heads,

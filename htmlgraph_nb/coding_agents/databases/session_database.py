@@ -13,6 +13,7 @@ import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from datetime import datetime
 from typing import Any, ClassVar, NamedTuple
 
 from ...core.model import Event
@@ -75,6 +76,14 @@ class SessionCursor(ABC):
         Raises:
             sqlite3.Error: the database cannot be read now; what was read before is kept.
         """
+
+    def still_running(self, at: datetime) -> list[Event]:
+        """Return the evidence that a turn is running although no row has changed for long.
+
+        Args:
+            at: the current time, UTC.
+        """
+        return []
 
     @abstractmethod
     def finish(self) -> list[Event]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import ClassVar
 
 from ...core.model import Event
@@ -251,6 +252,10 @@ class _OpenCodeCursor(SessionCursor):
         else:
             self._open.pop(name, None)
         return events
+
+    def still_running(self, at: datetime) -> list[Event]:
+        """Return an activity while a request has no answer yet, as with a slow model."""
+        return self._reader.still_running(at)
 
     def finish(self) -> list[Event]:
         """Return the completions of requests without an end."""

@@ -21,7 +21,7 @@ from typing import Any
 
 from ...core.ids import call_key, shorten_id
 from ...core.model import Event
-from ...core.timestamps import EPOCH
+from ...core.timestamps import EPOCH, to_micros
 from ...core.validation import MAX_INTEGER
 from ..content_rules import is_question, question_extra
 from ..databases.session_database import Row
@@ -274,6 +274,12 @@ class OpenCodeSession:
         if len(self._facts) > _MAX_MESSAGES:
             self._facts.popitem(last=False)
         return facts
+
+    def still_running(self, at: datetime) -> list[Event]:
+        """Return an activity if a turn is running, whose model may take long for an answer."""
+        if not self.is_running:
+            return []
+        return [self._event("activity", at, self._key(f"Running:{to_micros(at)}"))]
 
     def finish(self) -> list[Event]:
         """Return the completions of requests that ended without a mark, as in a crash."""

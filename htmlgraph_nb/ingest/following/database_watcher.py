@@ -25,6 +25,7 @@ from ...coding_agents.registry import AGENTS
 from ...coding_agents.session import GIVE_UP_AFTER_S
 from ...coding_agents.titles import drop_generated_titles
 from ...core.model import Event
+from ...core.timestamps import from_micros
 from ...errors import SessionsBusy
 from ..databases.database_file import (
     DatabaseStamp,
@@ -59,7 +60,12 @@ _RETRY_S = 5.0
 """Seconds until a database that cannot be read is tried again."""
 _REVIEW_S = 2.0
 """Seconds between two readings of the sessions that are at rest, whose titles can change."""
-_GIVE_UP_CHECK_S = 10.0
+_QUIET_CHECK_S = 10.0
+RUNNING_AFTER_S = 240.0
+"""Seconds without a change after which a running turn is reported again, before it counts as
+idle."""
+_RUNNING_FOR_S = 14_400.0
+"""Seconds without a change after which it is no longer, as with an open tool call."""
 
 
 @dataclass(slots=True)
@@ -69,12 +75,14 @@ class _Session:
     Attributes:
         changed_at: monotonic seconds at its last event.
         first_read: its events until its end is reached; None: it was.
+        shown_at: when its turn was last reported to be running still.
         gave_up: whether the events were returned that wait for a change that may never come.
     """
 
     cursor: SessionCursor
     changed_at: float
     first_read: EventBuffer | None = field(default_factory=EventBuffer)
+    shown_at: float = float("-inf")
     gave_up: bool = False
 
 
@@ -98,7 +106,7 @@ class _Database:
         self._position: Position | None = None
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._waiting: OrderedDict[str, None] = OrderedDict()
-        self._review_at = self._give_up_at = float("-inf")
+        self._review_at = self._quiet_at = float("-inf")
         self._named: set[str] = set()
         self.problems: dict[str, str] = {}
 
@@ -120,7 +128,7 @@ class _Database:
         """
         stamp = database_stamp(self.path)
         if stamp == self._stamp and not self.behind and not self._waiting:
-            return self._give_up(monotonic_s)
+            return self._check_quiet(monotonic_s, wall_ns)
         if stamp.main is None:
             # Deleted, or about to be replaced.
             self._restart(stamp)
@@ -212,13 +220,22 @@ class _Database:
             events = drop_generated_titles(events)
         return [self._facts.add_to(event) for event in events]
 
-    def _give_up(self, monotonic_s: float) -> list[Event]:
-        """Return the completions of requests that nothing has ended for long."""
+    def _check_quiet(self, monotonic_s: float, wall_ns: int) -> list[Event]:
+        """Return what follows for sessions without a change for long.
+
+        Their turn is still running, or their requests will not end.
+        """
         events: list[Event] = []
-        if monotonic_s < self._give_up_at:
+        if monotonic_s < self._quiet_at:
             return events
-        self._give_up_at = monotonic_s + _GIVE_UP_CHECK_S
+        self._quiet_at = monotonic_s + _QUIET_CHECK_S
+        now = from_micros(wall_ns // 1_000)
         for session in self._sessions.values():
+            quiet_s = monotonic_s - session.changed_at
+            is_due = monotonic_s - max(session.changed_at, session.shown_at) >= RUNNING_AFTER_S
+            if is_due and quiet_s < _RUNNING_FOR_S:
+                session.shown_at = monotonic_s
+                events += session.cursor.still_running(now)
             if not session.gave_up and monotonic_s - session.changed_at >= GIVE_UP_AFTER_S:
                 session.gave_up = True
                 events += session.cursor.finish()

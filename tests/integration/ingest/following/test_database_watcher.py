@@ -11,7 +11,7 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ import pytest
 from htmlgraph_nb.coding_agents.databases.session_database import MAX_ROW_BYTES
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.ingest.following import database_watcher
-from htmlgraph_nb.ingest.following.database_watcher import DatabaseWatcher
+from htmlgraph_nb.ingest.following.database_watcher import RUNNING_AFTER_S, DatabaseWatcher
 from tests.helpers.paths import ROOT
 from tests.helpers.session_databases import (
     START_MS,
@@ -375,3 +375,27 @@ def test_watcher_reads_what_a_crash_left_in_the_log(scene: Scene, writer: OpenCo
     with closing(sqlite3.connect(f"file:{scene.path}?mode=ro&immutable=1", uri=True)) as db:
         assert db.execute("SELECT count(*) FROM message").fetchone() == (0,)
     assert scene.kinds() == ["session_start", "completion", "stop"]
+
+
+def test_watcher_reports_that_a_slow_request_still_runs(
+    scene: Scene, writer: OpenCodeWriter
+) -> None:
+    """Before the agent counts as idle; not for hours, and not after the end of the turn."""
+    session = writer.session()
+    writer.prompt(session)
+    settled = datetime.fromtimestamp(os.stat(f"{scene.path}-wal").st_mtime + 60, UTC)
+    scene.watcher.poll(settled)
+    scene.watcher.poll(settled)
+    found = []
+    for _ in range(100):
+        scene.at += 20
+        found += scene.watcher.poll(settled + timedelta(seconds=scene.at))
+    assert {event.event_type for event in found} == {"activity"}
+    assert len(found) == 2_000 // RUNNING_AFTER_S
+    assert len({event.event_id for event in found}) == len(found)
+    scene.at += 5 * 3_600
+    assert scene.watcher.poll(settled) == []
+    writer.answer(session)
+    scene.poll()
+    scene.at += 300
+    assert scene.watcher.poll(settled) == []

@@ -2,6 +2,7 @@
 
     npm install @anthropic-ai/claude-code @openai/codex @google/gemini-cli
     npm install @earendil-works/pi-coding-agent @qwen-code/qwen-code   # Node.js 22 or later
+    npm install opencode-ai
     python -m tests.manual.agents FOLDER/node_modules/.bin [--agent claude] [--verbose]
 
 Each program runs with an empty HOME, without vendor telemetry and updates, in a network namespace
@@ -32,6 +33,7 @@ TOKENS = {
     "gemini": 3 * (INPUT_TOKENS + OUTPUT_TOKENS),
     "pi": 3 * (INPUT_TOKENS + OUTPUT_TOKENS),
     "qwen": 3 * (INPUT_TOKENS + OUTPUT_TOKENS),
+    "opencode": 3 * (INPUT_TOKENS + OUTPUT_TOKENS),
 }
 """Tokens that the fake model reports in a run."""
 TOKENS_S = 10.0
@@ -71,6 +73,15 @@ def commands(agent: str, programs: Path, model: str) -> tuple[list[str], dict[st
         words = [program, "--auth-type", "openai", "--yolo", "--prompt", PROMPT]
         variables = {"OPENAI_BASE_URL": f"{model}/v1", "OPENAI_MODEL": "qwen3-coder-plus"}
         return words, {"OPENAI_API_KEY": "none", **variables}
+    if agent == "opencode":
+        options = {"baseURL": f"{model}/v1", "apiKey": "none"}
+        provider = {"npm": "@ai-sdk/openai-compatible", "options": options}
+        providers = {"fake": {**provider, "models": {"fake-1": {"name": "Fake"}}}}
+        settings = {"provider": providers, "model": "fake/fake-1", "autoupdate": False}
+        # It tries to install a package for plugins.
+        quick = {"npm_config_fetch_retries": "0"}
+        variables = {"OPENCODE_CONFIG_CONTENT": json.dumps(settings), **quick}
+        return [program, "run", PROMPT], variables
     words = [program, "--prompt", PROMPT, "--yolo", "--model", "gemini-2.5-pro"]
     return words, {"GOOGLE_GEMINI_BASE_URL": model, "GEMINI_API_KEY": "none"}
 

@@ -2,13 +2,13 @@
 
     npm install @anthropic-ai/claude-code @openai/codex @google/gemini-cli
     npm install @earendil-works/pi-coding-agent @qwen-code/qwen-code   # Node.js 22 or later
-    npm install opencode-ai
+    npm install opencode-ai @github/copilot
     python -m tests.manual.agents FOLDER/node_modules/.bin [--agent claude] [--verbose]
 
 Each program runs with an empty HOME, without vendor telemetry and updates, in a network namespace
 that has only loopback, and uses the model API of tests/manual/agents/models.py. Prints what the
 server then knows of each agent; exits with status 1 if something is missing. Needs Linux and the
-permission to create a network namespace.
+permission to create a network namespace. Kiro CLI is left out: no package registry has it.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ TOKENS = {
     "pi": 3 * (INPUT_TOKENS + OUTPUT_TOKENS),
     "qwen": 3 * (INPUT_TOKENS + OUTPUT_TOKENS),
     "opencode": 3 * (INPUT_TOKENS + OUTPUT_TOKENS),
+    "copilot": 3 * (INPUT_TOKENS + OUTPUT_TOKENS),
 }
 """Tokens that the fake model reports in a run."""
 TOKENS_S = 10.0
@@ -50,6 +51,8 @@ _QUIET = {
     "PI_OFFLINE": "1",
     "PI_TELEMETRY": "0",
     "QWEN_CODE_SUPPRESS_YOLO_WARNING": "1",
+    "COPILOT_AUTO_UPDATE": "false",
+    "COPILOT_OFFLINE": "true",
     "NO_BROWSER": "1",
 }
 
@@ -82,6 +85,10 @@ def commands(agent: str, programs: Path, model: str) -> tuple[list[str], dict[st
         quick = {"npm_config_fetch_retries": "0"}
         variables = {"OPENCODE_CONFIG_CONTENT": json.dumps(settings), **quick}
         return [program, "run", PROMPT], variables
+    if agent == "copilot":
+        # Its own provider needs no account.
+        variables = {"COPILOT_PROVIDER_BASE_URL": f"{model}/v1", "COPILOT_MODEL": "gpt-5-mini"}
+        return [program, "-p", PROMPT, "--allow-all-tools"], variables
     words = [program, "--prompt", PROMPT, "--yolo", "--model", "gemini-2.5-pro"]
     return words, {"GOOGLE_GEMINI_BASE_URL": model, "GEMINI_API_KEY": "none"}
 

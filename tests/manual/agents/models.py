@@ -171,7 +171,9 @@ class Model:
             "total_tokens": INPUT_TOKENS + OUTPUT_TOKENS,
         }
         head = {"id": f"chat_{number}", "created": 0, "model": body.get("model")}
-        choice = {"index": 0, "delta": message, "message": message, "finish_reason": reason}
+        # Copilot CLI adds up the two if a response has both.
+        key = "delta" if body.get("stream") else "message"
+        choice = {"index": 0, key: message, "finish_reason": reason}
         yield "", {**head, "object": "chat.completion.chunk", "choices": [choice], "usage": usage}
 
     def _google(self, body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -35,7 +35,7 @@ def events_of_spans() -> list[Event]:
 
 @pytest.mark.parametrize("order", ["file", "spans", "file spans", "spans file", "spans spans file"])
 def test_spans_and_session_file_count_once(tmp_path: Path, order: str) -> None:
-    """Five completions and three calls of tools, whoever reports them first."""
+    """Five completions and three calls of tools, in any order of arrival."""
     sources = {"file": events_of_file, "spans": events_of_spans}
     with PresenceManager(str(tmp_path / "x.db"), limits=LIMITS) as manager:
         for source in order.split():

@@ -20,7 +20,7 @@ def test_telemetry_of_a_recorded_session() -> None:
 
 
 def test_telemetry_calls_have_the_ids_of_the_database() -> None:
-    """So that a call counts once, whoever reports it first."""
+    """So that a call counts once, in any order of arrival."""
     agents = Agents()
     agents.receive(spans_of("goose.jsonl"))
     (call,) = (event for event in agents.events if event.tool_name)

@@ -118,7 +118,7 @@ def title_of(values: Mapping[str, str], prompt: str) -> tuple[str | None, bool]:
     Args:
         values: those of ``workspace.yaml``.
         prompt: result of ``start_of_prompt`` for the first prompt; "": it is not known yet, and
-            only a name that a person gave can be told from it.
+            only a name that a person gave can be distinguished from it.
     """
     title, is_named = label(values.get("name")), values.get("user_named") == "true"
     if is_named or title is None or (prompt and not is_from_prompt(title, prompt)):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .input_hash import no_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from ..core.model import Event
@@ -129,6 +129,14 @@ class CodingAgent:
         """
         return None
 
+    def leaves_out_hook(self, payload: Mapping[str, Any], options: Sequence[str]) -> bool:
+        """Return whether a hook input is no event: it names no session, or another hook reports it.
+
+        Args:
+            options: the arguments of ``htmlgraph-hook`` after the name of the agent.
+        """
+        return False
+
     def homes(self) -> list[str]:
         """Return its folders, which may not exist; the first is the one that it uses itself."""
         if not self.folder:
@@ -209,6 +217,8 @@ class CodingAgent:
     def settings_paths(self, environ: Mapping[str, str], project: str | None) -> list[str]:
         """Return the paths of the file with its hooks: of the user one in each of its folders.
 
+        They are followed by the other files that exist, if hooks are added to these, too.
+
         Args:
             project: the project folder; None: the settings of the user.
 
@@ -222,10 +232,10 @@ class CodingAgent:
         if project is not None:
             below = settings.project_folder
             below = folder if below is None else below
-            return [os.path.join(os.path.abspath(project), below, settings.file)] if below else []
+            return _settings_files(settings, [os.path.join(project, below)] if below else [])
         variable = settings.home_variable or self.home_variable
         homes = home_folders(environ, variable, folder, self.home_is_parent)
-        return [os.path.join(home, settings.file) for home in homes]
+        return _settings_files(settings, homes)
 
     def coverage(self) -> Coverage | None:
         """Return what is seen of it; None: it does not say."""
@@ -260,6 +270,17 @@ def home_folders(
     homes = [os.path.expanduser(part.strip()) for part in parts if part.strip()]
     homes = [os.path.join(home, folder) if is_parent else home for home in homes]
     return homes or [os.path.join(os.path.expanduser("~"), folder)]
+
+
+def _settings_files(settings: HookSettings, folders: list[str]) -> list[str]:
+    folders = list(map(os.path.abspath, folders))
+    paths = [os.path.join(folder, settings.file) for folder in folders]
+    if settings.existing is None:
+        return paths
+    from glob import escape, glob
+
+    patterns = (os.path.join(escape(folder), settings.existing.file) for folder in folders)
+    return [*paths, *(path for pattern in patterns for path in sorted(glob(pattern)))]
 
 
 def json_settings(path: str) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,9 @@ class HookSettings:
         project_folder: the folder below a project that contains ``file``; None: ``folder``; "": it
             cannot be connected for one project.
         program: returns the text of the whole file from the shell command of the hook.
+        is_flat: whether the list of a hook has its entries themselves, without groups.
+        existing: further files in which an agent looks for hooks; its ``file`` is a pattern. They
+            are changed, but never created.
     """
 
     file: str
@@ -46,6 +50,13 @@ class HookSettings:
     folder: str = ""
     project_folder: str | None = None
     program: Callable[[str], str] | None = None
+    is_flat: bool = False
+    existing: HookSettings | None = None
+
+    def of_path(self, path: str) -> HookSettings:
+        """Return the settings that describe the file at ``path``: these or ``existing``."""
+        is_own = self.existing is None or path.endswith(os.path.join(os.sep, self.file))
+        return self if is_own or self.existing is None else self.existing
 
 
 def command_handler(command: str, waits: bool, timeout_s: int = HOOK_TIMEOUT_S) -> HandlerEntry:

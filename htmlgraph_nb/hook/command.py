@@ -63,7 +63,7 @@ _COMMON_FIELDS = (
 _TITLE_HOOKS = ("SessionStart", "UserPromptSubmit")
 _CALL_HOOKS = (
     *("PreToolUse", "PostToolUse", "PostToolUseFailure", "BeforeTool", "AfterTool"),
-    *("before_tool", "after_tool"),
+    *("before_tool", "after_tool", "preToolUse", "postToolUse"),
 )
 _PATH_FIELDS = ("transcript_path", "agent_transcript_path")
 _CONTENT_FIELDS = (
@@ -221,8 +221,9 @@ class _HookCall:
         line: the line to spool if the event is not delivered; b"" for none.
     """
 
-    def __init__(self, agent: CodingAgent) -> None:
+    def __init__(self, agent: CodingAgent, options: list[str]) -> None:
         self._agent = agent
+        self._options = options
         self.line = b""
         self._files: list[str] = []
         self._ended = False
@@ -273,7 +274,8 @@ class _HookCall:
         data, tail = _read_input()
         try:
             if not tail:
-                return json.loads(data)
+                # Some versions of agents run a hook without an input.
+                return json.loads(data or b"{}")
         except UnicodeDecodeError:
             # Some shells of Windows convert the input to another encoding.
             tail = b""
@@ -285,6 +287,8 @@ class _HookCall:
 
     def _send(self) -> None:
         payload = self._payload()
+        if isinstance(payload, dict) and self._agent.leaves_out_hook(payload, self._options):
+            return
         if not isinstance(payload, dict) or not isinstance(payload.get("session_id"), str):
             raise ValueError("input: expected a JSON object with a session_id")
         payload["session_id"] = self._agent.hook_session(payload) or payload["session_id"]
@@ -384,6 +388,6 @@ def main() -> int:
     elif not agent.has_hooks:
         _debug(f"{agent.label} has no hooks")
     else:
-        _HookCall(agent).run()
+        _HookCall(agent, arguments[1:]).run()
     # Do not wait for a thread that is blocked in a name lookup.
     os._exit(0)

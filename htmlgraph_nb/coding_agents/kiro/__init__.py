@@ -1,4 +1,4 @@
-"""Kiro CLI, and Kiro IDE, which shares its session files: session files."""
+"""Kiro CLI, and Kiro IDE, which shares its session files: hooks, session files, settings."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..agent import CodingAgent
 from ..input_hash import no_hash
-from .constants import CHILD_FOLDER, MESSAGES_FILE
+from .constants import AGENT_CONFIG_OPTION, CHILD_FOLDER, MESSAGES_FILE, WORKSPACE_SESSION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ..input_hash import HashInput
     from ..session import SessionReader, SessionRoot
@@ -32,9 +32,21 @@ class KiroCli(CodingAgent):
     aliases = ("kiro-cli",)
     folder = ".kiro"
     home_variable = "KIRO_HOME"
+    has_hooks = True
     shares_call_ids = False
     session_pattern = r"sessions/(cli/[^/]+|[^/]+/[^/]+/(messages|sub-executions/[^/]+))\.jsonl"
     commands = ("kiro-cli", "kiro-cli-chat")
+
+    def leaves_out_hook(self, payload: Mapping[str, Any], options: Sequence[str]) -> bool:
+        """Return whether the input names no session, or CLI 3 has run the hook of an agent config.
+
+        Without a terminal CLI 2 names no session, and stores it in no session file. CLI 3 also runs
+        the hooks of agent configs, but reads those in ``hooks`` as well.
+        """
+        session = payload.get("session_id")
+        if not isinstance(session, str):
+            return True
+        return AGENT_CONFIG_OPTION in options and session.startswith(WORKSPACE_SESSION)
 
     def roots_in(self, home: str) -> list[SessionRoot]:
         """Return the folder of the sessions of version 2 and, by workspace, of version 3."""

@@ -2,6 +2,10 @@
 
 AGENT = "kiro"
 SESSION_SOURCE = "kiro-session"
+AGENT_CONFIG_OPTION = "agent-config"
+"""Argument of ``htmlgraph-hook`` in the configs of agents."""
+WORKSPACE_SESSION = "sess_"
+"""Start of the ids of sessions of version 3."""
 EXTRA_FIELDS: dict[str, tuple[str, ...]] = {}
 """Hook → its fields that are kept in ``extra``."""
 SENT_FIELDS = EXTRA_FIELDS

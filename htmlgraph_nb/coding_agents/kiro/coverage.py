@@ -6,9 +6,9 @@ from ..coverage.declaration import NOT_REPORTED, Coverage
 
 COVERAGE = Coverage(
     version="2.6",
-    status=("files",),
+    status=("files", "hooks"),
     waits=("files",),
-    tools=("files",),
+    tools=("files", "hooks"),
     tokens=NOT_REPORTED,
     dollars=NOT_REPORTED,
     title=("files",),

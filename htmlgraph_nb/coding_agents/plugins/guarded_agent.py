@@ -31,6 +31,7 @@ _DEFAULTS: dict[str, Callable[[], Any]] = {
     "session_place": lambda: (None, None),
     "is_session_record": lambda: False,
     "hook_session": lambda: None,
+    "leaves_out_hook": lambda: False,
     "coverage": lambda: None,
     "telemetry": lambda: None,
 }

@@ -118,16 +118,20 @@ def _connect(arguments: argparse.Namespace, environ: Mapping[str, str], out: Pri
     if arguments.statusline and not settings.has_statusline:
         raise ConfigError(f"{agent.label} has no status line; omit --statusline")
     http_url = url if arguments.http else None
-    hooks = {} if arguments.undo else hook_groups(agent, hook_command(agent), http_url)
+    command = "" if arguments.undo else hook_command(agent)
+    if not arguments.undo:
+        # Wrong options are reported before the first file is written.
+        hook_groups(agent, command, http_url)
     paths = agent.settings_paths(environ, arguments.project)
     if not paths:
         raise ConfigError(f"{agent.label} can only be connected for the user; omit --project")
     for path in paths:
-        if settings.program is not None:
+        program = settings.of_path(path).program
+        if program is not None:
             plan = (
                 plan_program_removal(path)
                 if arguments.undo
-                else plan_program(path, settings.program(hook_command(agent)))
+                else plan_program(path, program(command))
             )
         elif arguments.undo:
             plan = plan_disconnect(
@@ -138,7 +142,7 @@ def _connect(arguments: argparse.Namespace, environ: Mapping[str, str], out: Pri
             inherited = "" if is_user else own_command_of(agent.settings_paths(environ, None)[0])
             plan = plan_statusline(path, statusline_program(), inherited)
         else:
-            plan = plan_connect(path, hooks)
+            plan = plan_connect(path, hook_groups(agent, command, http_url, path))
         _carry_out(plan, agent, arguments, out)
     return 0
 

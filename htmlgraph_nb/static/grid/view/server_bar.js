@@ -10,7 +10,7 @@ import { kindLabel } from "../model/names.js";
 /** @typedef {import("../model/server_info.js").ServerInfo} ServerInfo */
 
 /** Kinds of agents that `htmlgraph-nb connect` can connect. */
-const CONNECTABLE = ["claude", "codex", "gemini", "pi", "qwen", "vibe", "opencode", "copilot"];
+const CONNECTABLE = ["claude", "codex", "gemini", "pi", "qwen", "vibe", "opencode", "copilot", "kiro"];
 const DISMISSED = "htmlgraph-nb.hooks-banner";
 const SDK_LINE = 'import htmlgraph_nb as hg; hg.SDK("my-agent").tool("Read")';
 

@@ -64,9 +64,13 @@ def connection_of(agent: CodingAgent, environ: Mapping[str, str], project: str) 
     paths = settings_paths(agent, environ, project)
     user_paths = agent.settings_paths(environ, None)
     settings = agent.hook_settings()
-    if settings is not None and settings.program is not None:
-        return _program_connection(agent, paths, user_paths)
-    entries = {path: _entries_of(path) for path in paths}
+    programs = [
+        path
+        for path in paths
+        if settings is not None and settings.of_path(path).program is not None
+    ]
+    whole = _program_connection(agent, programs, user_paths)
+    entries = {path: _entries_of(path) for path in paths if path not in programs}
     hooks = [path for path, own in entries.items() if own.groups]
     lines = [path for path, own in entries.items() if own.statusline]
     problems = [
@@ -75,7 +79,7 @@ def connection_of(agent: CodingAgent, environ: Mapping[str, str], project: str) 
         for program in _own_programs(entries[path])
         if (problem := _problem_of(program))
     ]
-    return AgentConnection(hooks, lines, problems)
+    return AgentConnection([*whole.hooks, *hooks], lines, [*whole.problems, *problems])
 
 
 def _program_connection(
@@ -109,7 +113,7 @@ def _own_programs(entries: OwnEntries) -> list[str]:
     commands = [
         handler["command"]
         for group in entries.groups.values()
-        for handler in group["hooks"]
+        for handler in group.get("hooks", [group])
         if isinstance(handler.get("command"), str) and "htmlgraph-hook" in handler["command"]
     ]
     if entries.statusline:

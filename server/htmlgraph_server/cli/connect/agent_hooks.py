@@ -63,18 +63,21 @@ def _quoted_program(name: str) -> str:
     return f'"{path}"' if os.name == "nt" else shlex.quote(path)
 
 
-def hook_groups(agent: CodingAgent, command: str, url: str | None) -> dict[str, HookGroup]:
+def hook_groups(
+    agent: CodingAgent, command: str, url: str | None, path: str = ""
+) -> dict[str, HookGroup]:
     """Return the hook groups of htmlgraph-nb for all events of the agent.
 
     Args:
         agent: the agent.
         command: the shell command of the hook.
         url: the server to which the agent POSTs by itself; None: it runs the command.
+        path: the settings file; agents can have several kinds.
 
     Raises:
         ConfigError: a URL is given and this agent has no HTTP hooks.
     """
-    settings = settings_of(agent)
+    settings = settings_of(agent).of_path(path)
     if url is not None and not settings.has_http_hooks:
         raise ConfigError(f"{agent.label} has no HTTP hooks; omit --http")
     groups: dict[str, HookGroup] = {}
@@ -84,7 +87,7 @@ def hook_groups(agent: CodingAgent, command: str, url: str | None) -> dict[str, 
             handler = _http_handler(agent, url)
         else:
             handler = settings.handler(command, event, is_awaited)
-        groups[event] = {"hooks": [handler]}
+        groups[event] = handler if settings.is_flat else {"hooks": [handler]}
     return groups
 
 

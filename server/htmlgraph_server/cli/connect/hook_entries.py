@@ -1,7 +1,7 @@
 """The hooks of htmlgraph-nb in the text of an agent's settings. Pure functions from text to text.
 
-All agents use the same form: ``{"hooks": {EVENT: [{"matcher": …, "hooks": [HANDLER, …]}, …]}}``. An
-element of an event's list is called a group.
+Agents use the form ``{"hooks": {EVENT: [{"matcher": …, "hooks": [HANDLER, …]}, …]}}``, or the flat
+form ``{"hooks": {EVENT: [HANDLER, …]}}``. An element of an event's list is called a group.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from htmlgraph_nb.errors import InvalidJson
 from .json_text import JsonLayout, JsonNode, append_item, parse_json, remove_item
 
 HookGroup = dict[str, Any]
-"""An optional ``matcher`` and the list ``hooks``."""
+"""An optional ``matcher`` and the list ``hooks``; in the flat form a handler."""
 
 _HOOK_COMMAND = re.compile(r"(?:^|[\\/\"'\s])htmlgraph-hook(?:\.exe)?[\"']?(?:\s|$)")
 _HOOK_PATH = re.compile(r"/api/hooks/\w+/?$")
@@ -41,7 +41,7 @@ def htmlgraph_groups(text: str) -> dict[str, HookGroup]:
     result: dict[str, HookGroup] = {}
     for event, groups in _events(_hooks(parse_json(text), text), text):
         for group in groups.items:
-            if any(is_htmlgraph_handler(handler) for handler in _handlers(group)):
+            if any(map(is_htmlgraph_handler, [group.value, *_handlers(group)])):
                 result[event] = group.value
     return result
 
@@ -94,18 +94,18 @@ def _remove_first(root: JsonNode, hooks: JsonNode | None, text: str) -> str | No
     """Return the text without the first handler of htmlgraph-nb; None: there is no such handler."""
     for event, groups in _events(hooks, text):
         for group_index, group in enumerate(groups.items):
+            # From the inside out: each container, and which of its items to remove.
+            chain: list[tuple[JsonNode | None, int | None]] = [
+                (groups, group_index),
+                (hooks, None if hooks is None else hooks.index(event)),
+                (root, root.index("hooks")),
+            ]
+            if is_htmlgraph_handler(group.value):
+                return _remove_from_first_of(text, chain)
             for handler_index, handler in enumerate(_handlers(group)):
                 if is_htmlgraph_handler(handler):
-                    # From the inside out: each container, and which of its items to remove.
-                    return _remove_from_first_of(
-                        text,
-                        [
-                            (group.get("hooks"), handler_index),
-                            (groups, group_index),
-                            (hooks, None if hooks is None else hooks.index(event)),
-                            (root, root.index("hooks")),
-                        ],
-                    )
+                    inner = (group.get("hooks"), handler_index)
+                    return _remove_from_first_of(text, [inner, *chain])
     return None
 
 

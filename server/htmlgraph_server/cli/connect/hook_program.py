@@ -46,7 +46,7 @@ def plan_removal(agent: CodingAgent, path: str) -> SettingsPlan:
         ConfigError: the file cannot be read or is not JSON; the message names the line.
     """
     settings = agent.hook_settings()
-    is_program = settings is not None and settings.program is not None
+    is_program = settings is not None and settings.of_path(path).program is not None
     return plan_program_removal(path) if is_program else plan_disconnect(path)
 
 

@@ -63,7 +63,7 @@ def test_coverage_sources_are_those_of_the_agent(agent: str) -> None:
     chosen = AGENTS[agent]
     settings = chosen.hook_settings()
     used = {source for _, seen in coverage_of(agent).facts() for source in (*seen,)}
-    is_plugin = settings is not None and settings.program is not None
+    is_plugin = settings is not None and settings.program is not None and settings.existing is None
     assert ("hooks" in used) <= (chosen.has_hooks and not is_plugin)
     assert ("plugin" in used) <= is_plugin
     assert ("files" in used) == bool(chosen.session_pattern)

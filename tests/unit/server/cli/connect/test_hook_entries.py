@@ -123,3 +123,21 @@ def test_add_groups_reports_the_position_of_an_error(text: str, position: str) -
     """The message names line and column."""
     with pytest.raises(InvalidJson, match=f"^{position}: "):
         add_groups(text, CLAUDE)
+
+
+FLAT = {"stop": {"command": "/opt/htmlgraph-hook kiro agent-config"}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"name": "shop", "tools": ["*"]}\n',
+        '{\n  "name": "shop",\n  "hooks": {"stop": [{"command": "make"}], "agentSpawn": []}\n}\n',
+    ],
+)
+def test_add_groups_and_remove_them_in_the_flat_form(text: str) -> None:
+    """The entries are in the list of the hook itself, and everything else stays."""
+    added = add_groups(text, FLAT)
+    assert json.loads(added)["hooks"]["stop"][-1] == FLAT["stop"]
+    assert htmlgraph_groups(added) == FLAT
+    assert remove_htmlgraph_handlers(added) == text

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.environ import clean_environ
+from tests.helpers.growing_session import json_line, timestamp_from_now
 from tests.helpers.paths import ROOT
 from tests.helpers.server_process import Server
 from tests.helpers.session_lines import CONTENT
@@ -99,6 +100,32 @@ def test_kiro_hooks_and_file_agree(server: Server) -> None:
     counts = Counter(row["event_type"] for row in rows_of(server))
     assert (counts["prompt"], counts["tool_start"], counts["tool_execute"]) == (1, 1, 1)
     assert not list(server.home.rglob("hook-problem.json"))
+
+
+def test_kiro_hooks_and_file_of_version_3_agree(server: Server) -> None:
+    """The folder of the file is the session that its hooks name."""
+    session = "sess_7e8f9a0b-1c2d-4e3f-8a4b-5c6d7e8f9a0b"
+    (source,) = FOLDER.parent.glob("*/*/messages.jsonl")
+    folder = server.home / ".kiro/sessions/shop-1a2b" / session
+    folder.mkdir(parents=True)
+    (folder / "session.json").write_bytes(source.with_name("session.json").read_bytes())
+    hook(server, "SessionStart", session_id=session)
+    hook(server, "UserPromptSubmit", session_id=session, prompt="")
+    hook(server, "PreToolUse", session_id=session, tool_name="fs_write", tool_input={"c": CONTENT})
+    lines = map(json.loads, source.read_bytes().splitlines())
+    current = b"".join(json_line({**line, "timestamp": timestamp_from_now()}) for line in lines)
+    (folder / "messages.jsonl").write_bytes(current)
+    wait_until(
+        lambda: "tool_execute" in [row["event_type"] for row in rows_of(server)],
+        "the end of the call",
+    )
+    hook(server, "Stop", session_id=session)
+    wait_until(
+        lambda: [each["status"] for each in server.presence().values()] == ["idle"], "the end"
+    )
+    assert list(server.presence()) == [f"kiro-{session}"]
+    counts = Counter(row["event_type"] for row in rows_of(server))
+    assert (counts["prompt"], counts["tool_start"], counts["tool_execute"]) == (1, 1, 1)
 
 
 @pytest.fixture

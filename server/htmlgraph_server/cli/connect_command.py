@@ -125,6 +125,7 @@ def _connect(arguments: argparse.Namespace, environ: Mapping[str, str], out: Pri
     paths = agent.settings_paths(environ, arguments.project)
     if not paths:
         raise ConfigError(f"{agent.label} can only be connected for the user; omit --project")
+    plans = []
     for path in paths:
         program = settings.of_path(path).program
         if program is not None:
@@ -143,6 +144,9 @@ def _connect(arguments: argparse.Namespace, environ: Mapping[str, str], out: Pri
             plan = plan_statusline(path, statusline_program(), inherited)
         else:
             plan = plan_connect(path, hook_groups(agent, command, http_url, path))
+        plans.append(plan)
+    # A file that cannot be read is reported before the first one is written.
+    for plan in plans:
         _carry_out(plan, agent, arguments, out)
     return 0
 

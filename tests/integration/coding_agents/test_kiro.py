@@ -164,6 +164,18 @@ def test_kiro_is_connected_and_disconnected(server: Server, config: Path) -> Non
     assert config.read_text() == before
 
 
+def test_kiro_is_not_connected_in_part(server: Server, config: Path) -> None:
+    """A config that is no JSON is named, and no file is written."""
+    broken = config.with_name("till.json")
+    broken.write_text('{"name": ')
+    before = config.read_text()
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        run(server, "connect", "kiro")
+    assert f"cannot edit {broken}" in caught.value.stderr.decode()
+    assert config.read_text() == before
+    assert not (server.home / ".kiro/hooks").exists()
+
+
 def test_kiro_uninstall_removes_its_hooks(server: Server, config: Path) -> None:
     """Also if the config has changed since."""
     run(server, "connect", "kiro")

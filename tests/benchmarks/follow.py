@@ -1,9 +1,10 @@
 """Following session files: CPU time, and latency from a written byte to a dashboard.
 
     python -m tests.benchmarks.follow [--sessions 200] [--writing 50] [--rate 1] [--seconds 10]
-        [--old 2000] [--json] [--quick]
+        [--old 2000] [--ways server mixed] [--json] [--quick]
 
-``server`` is the complete way, from the write of a byte to the WebSocket frame. The peers
+``server`` is the complete way, from the write of a byte to the WebSocket frame. ``mixed``
+is the same with sessions of six agents, one of which writes to a database. The peers
 (follow_peers.py) only read the files. All follow the same folder, one after the other, on a core of
 their own where the machine has one: compare the latencies and the CPU shares, under load and at
 rest.
@@ -34,10 +35,11 @@ from uuid import UUID
 from websockets.sync.client import connect
 
 from tests.benchmarks.machine import pin, shared_out, usage
+from tests.benchmarks.mixed_sessions import MixedSessions
 from tests.benchmarks.servers import htmlgraph, start
 from tests.benchmarks.table import print_figures, quantile
 
-WAYS = ("server", "follower", "watchfiles", "rereader")
+WAYS = ("server", "mixed", "follower", "watchfiles", "rereader")
 LINES = 40
 """Lines in each session file before the run."""
 HEADS = ("way", "sessions", "lines/s", "seen", "p50 ms", "p99 ms", "CPU %", "at rest CPU %", "MB")
@@ -73,21 +75,27 @@ class Sessions:
         folder: the folder of the files.
         options: the command line's: of ``sessions`` current files the first ``writing`` grow;
             ``old`` more files are from past sessions.
+        mixed: whether the current sessions are of several agents.
     """
 
-    def __init__(self, folder: Path, options: argparse.Namespace) -> None:
+    def __init__(self, folder: Path, options: argparse.Namespace, *, mixed: bool) -> None:
         self._options = options
         self._paths: list[Path] = []
         self._ids: list[str] = []
         self.written: dict[str, float] = {}
         self._numbers = iter(range(10**9))
+        self._mixed: MixedSessions | None = None
+        n_current = options.sessions
+        if mixed:
+            self._mixed = MixedSessions(folder.parent.parent, self._pair, n_current)
+            n_current = 0
         old = (datetime.now(UTC) - timedelta(days=9)).timestamp()
-        for number in range(options.sessions + options.old):
+        for number in range(n_current + options.old):
             project = folder / f"-home-user-{number % 20}"
             project.mkdir(parents=True, exist_ok=True)
             session = str(UUID(int=random.Random(number).getrandbits(128), version=4))
             path = project / f"{session}.jsonl"
-            if number < options.sessions:
+            if number < n_current:
                 self._paths.append(path)
                 self._ids.append(session)
                 pairs = [self._pair(session, f"L{n}") for n in range(LINES // 2)]
@@ -124,6 +132,11 @@ class Sessions:
         for number in range(n_lines):
             time.sleep(max(0.0, started + number * interval_s - time.monotonic()))
             index = number % options.writing
+            if self._mixed is not None:
+                tool, at = f"{way}-{number}", time.monotonic()
+                if self._mixed.write(index, tool):
+                    self.written[tool] = at
+                continue
             line = results.pop(index, b"")
             if not line:
                 tool = f"{way}-{number}"
@@ -133,11 +146,20 @@ class Sessions:
                 file.write(line)
         return len(self.written)
 
+    def close(self) -> None:
+        """Close the files that are kept open."""
+        if self._mixed is not None:
+            self._mixed.close()
+
 
 @contextlib.contextmanager
 def served(home: Path, cores: list[int], seen: dict[str, float], n_sessions: int) -> Iterator[int]:
     """Run the server and a dashboard; yield the server's process id once it has read all files."""
-    environ = {"HOME": str(home), "CLAUDE_CONFIG_DIR": str(home / ".claude")}
+    environ = {
+        "HOME": str(home),
+        "CLAUDE_CONFIG_DIR": str(home / ".claude"),
+        "XDG_DATA_HOME": str(home / ".local/share"),
+    }
     with htmlgraph(cores, "--watch", **environ) as server:
         address = f"ws://{server.address[0]}:{server.address[1]}/ws/broadcasts"
         with connect(address, max_size=None, max_queue=None, compression=None) as dashboard:
@@ -201,8 +223,8 @@ def measure(way: str, options: argparse.Namespace) -> Figures:
     with tempfile.TemporaryDirectory(prefix="htmlgraph-follow-") as name:
         home = Path(name)
         folder = home / ".claude" / "projects"
-        sessions = Sessions(folder, options)
-        if way == "server":
+        sessions = Sessions(folder, options, mixed=way == "mixed")
+        if way in ("server", "mixed"):
             run = served(home, own_cores, seen, options.sessions)
         else:
             run = peer(way, folder, own_cores, seen)
@@ -217,6 +239,7 @@ def measure(way: str, options: argparse.Namespace) -> Figures:
                 if time.monotonic() > deadline:
                     break
                 time.sleep(0.05)
+        sessions.close()
     latencies_s = [seen[tool] - at for tool, at in sessions.written.items() if tool in seen]
     ordered = sorted(1_000 * latency_s for latency_s in latencies_s)
     return Figures(

@@ -96,7 +96,7 @@ def test_replay_measures_index_and_folding() -> None:
 def test_follow_sees_every_line_each_way() -> None:
     """The server and each peer see every line that was written."""
     rows = run_quick("follow")
-    assert [row["way"] for row in rows] == ["server", "follower", "watchfiles", "rereader"]
+    assert [row["way"] for row in rows] == ["server", "mixed", "follower", "watchfiles", "rereader"]
     for row in rows:
         assert row["seen"] == row["calls"] > 0, row
         assert row["p50_ms"] > 0

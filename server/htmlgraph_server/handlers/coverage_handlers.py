@@ -11,8 +11,8 @@ _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>What is seen of each agent</title>
 <meta name="viewport" content="width=device-width"><link rel="icon" href="static/favicon.svg">
 <link rel="stylesheet" href="static/coverage.css"></head>
-<body><h1>What is seen of each agent</h1><p>{legend}</p>{table}
-<p><a href="./">Agents</a></p></body></html>
+<body><p><a href="./">← Agents</a></p><h1>What is seen of each agent</h1><p>{legend}</p>{table}
+</body></html>
 """
 
 

@@ -70,7 +70,7 @@ class LocalAgents:
         """All sources by name."""
         return {
             "session files": self.files,
-            "session databases": self.databases,
+            "databases": self.databases,
             "processes": self.processes,
         }
 

@@ -4,8 +4,8 @@
 task           interval    runs on            purpose
 =============  ==========  =================  ==================================================
 sync           20 ms       every server       read events that other servers committed
-spans          1 s         every server       store calls whose trace stays incomplete
 timers         1 s         the leader         mark silent agents idle or offline, then forget them
+spans          1 s         every server       store calls whose trace stays incomplete
 spool          1 s         the leader         ingest events that hooks stored while no server ran
 waiting        1 s         the leader         list the waiting agents for status lines
 retention      60 s        the leader         delete old history, one step every 50 ms
@@ -13,6 +13,7 @@ seal           60 s        the leader         start a process that seals history
 backfill       1 s         the leader         start a process that imports past sessions, once
 checkpoint     0.5 s       the leader         move the write-ahead log into the database file
 session files  variable    the leader, hooks  read new lines of the agents' session files
+databases      variable    the leader, hooks  read new rows of the agents' session databases
 processes      variable    the leader, hooks  notice agents whose process has ended
 =============  ==========  =================  ==================================================
 

@@ -296,11 +296,13 @@ def test_transcript_benchmark_and_token_check_run(tmp_path: Path) -> None:
     rows = {row["case"]: row["rows"] for row in reported}
     assert rows["lines read"] == rows["every line parsed"] > 0
     assert rows["load_transcripts"] > 0
-    (tmp_path / "transcript.jsonl").write_bytes(completion("m1", 3))
+    recording = tmp_path / "claudecode" / "one"
+    recording.mkdir(parents=True)
+    (recording / "transcript.jsonl").write_bytes(completion("m1", 3))
     recorded = {"input_tokens": 2, "output_tokens": 3}
-    (tmp_path / "tokens.json").write_text(json.dumps(recorded))
+    (recording / "tokens.json").write_text(json.dumps(recorded))
     assert figures("tokens", str(tmp_path)).stdout.endswith("1 of 1 equal\n")
-    (tmp_path / "tokens.json").write_text(json.dumps({**recorded, "output_tokens": 4}))
+    (recording / "tokens.json").write_text(json.dumps({**recorded, "output_tokens": 4}))
     assert figures("tokens", str(tmp_path)).returncode == 1
 
 

@@ -386,7 +386,7 @@ def test_feature_fields_are_bounded(module_server: Server) -> None:
 
 
 def test_new_agents_over_the_limit_return_429(serve: Serve) -> None:
-    """Beyond --max-agents only existing agents are accepted."""
+    """Beyond --max-agents only existing agents are accepted, and those of other sources."""
     server = serve("--max-agents", "500")
     existing = [{"agent_id": f"a{n}"} for n in range(500)]
     assert server.post("/api/events", existing).status == 200
@@ -403,7 +403,8 @@ def test_new_agents_over_the_limit_return_429(serve: Serve) -> None:
     headers = {"X_Agent_ID": "new", "X_Session_ID": "s"}
     assert server.post("/api/broadcast/tracks/t", {}, **headers).status == 429
     hook = {"hook_event_name": "Stop", "session_id": "s"}
-    assert server.post("/api/hooks/claude", hook).status == 429
+    assert server.post("/api/hooks/claude", hook).status == 204
+    assert len(server.presence()) == 500
 
 
 # Broken HTTP

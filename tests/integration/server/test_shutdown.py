@@ -18,6 +18,7 @@ from websockets.sync.client import connect
 
 from htmlgraph_nb.core.mirror import Mirror
 from htmlgraph_nb.core.protocol import CloseCode, decode
+from htmlgraph_nb.paths import start_ticks
 from htmlgraph_nb.presence import PresenceManager
 from tests.helpers.database_files import history_rows
 from tests.helpers.environ import clean_environ
@@ -128,6 +129,7 @@ def test_server_file_exists_for_each_server(serve: Serve) -> None:
             "token": "",
             "db": str(server.db),
             "pid": server.pid,
+            "started": start_ticks(server.pid),
         }
     assert len(server_files_in(home)) == 3
     server.kill()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from htmlgraph_nb.coding_agents.otel.span_events import SpanTranslator
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.roster import Limits
 from htmlgraph_nb.errors import StoreUnavailable
@@ -146,7 +147,7 @@ def test_background_tasks_are_listed_in_the_documentation(manager: PresenceManag
     lock = LeaderLock(manager.db_path)
     local_agents = LocalAgents(config, manager)
     server = make_background_tasks(
-        config, manager, lock, local_agents, "spool.jsonl", Backfiller(None)
+        config, manager, lock, local_agents, "spool.jsonl", Backfiller(None), SpanTranslator()
     )
     tasks = {task.name: task for thread in server._threads for task in thread._tasks}
     table = (periodic_tasks.__doc__ or "").split("\n=")[2].splitlines()[1:]

@@ -139,7 +139,8 @@ def csv_rows(server: Server, query: HistoryQuery) -> list[dict[str, Any]]:
             return json.loads(text)
         if pa.types.is_int64(kind):
             return int(text)
-        return float(text) if pa.types.is_float64(kind) else text
+        # Texts that a spreadsheet would compute begin with an apostrophe.
+        return float(text) if pa.types.is_float64(kind) else text.removeprefix("'")
 
     return [{name: value(name, text) for name, text in line.items()} for line in lines]
 

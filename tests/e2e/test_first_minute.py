@@ -76,7 +76,8 @@ class FirstMinute:
         ends = [*(now - age for age in RECENT), *(noon - timedelta(days=day) for day in days)]
         # By scenario, so that the first ones are of all agents.
         paths = RECORDINGS.glob("*/*/transcript.jsonl")
-        sources = sorted(paths, key=lambda path: path.parent.name.partition("_")[2])
+        known = [path for path in paths if path.parent.parent.name in FOLDERS]
+        sources = sorted(known, key=lambda path: path.parent.name.partition("_")[2])
         for number, end in enumerate(ends):
             source = sources[number % len(sources)]
             self.home.add(FOLDERS[source.parent.parent.name], now - end, source=source)

@@ -169,6 +169,8 @@ class OpenCodeDatabase:
         for table in ("part", "message", "session"):
             self._db.execute(f"DELETE FROM {table}")
         self._n_rows = 0
+        # Open call → its message.
+        self._messages: dict[str, str] = {}
 
     def add_session(self, session: str) -> None:
         """Add a session in a turn."""
@@ -184,16 +186,8 @@ class OpenCodeDatabase:
     def call(self, session: str, tool: str, call: str) -> None:
         """Add a tool call that runs."""
         now = _millis()
-        message = self._add_message(
-            session,
-            {
-                "role": "assistant",
-                "time": {"created": now},
-                "modelID": "fake-model",
-                "providerID": "fake",
-                "tokens": {"input": 0, "output": 0, "reasoning": 0},
-            },
-        )
+        message = self._add_message(session, _answer({"created": now}))
+        self._messages[call] = message
         state = {"status": "running", "input": {}, "time": {"start": now}}
         part = {"type": "tool", "tool": tool, "callID": call, "state": state}
         self._db.execute(
@@ -202,8 +196,14 @@ class OpenCodeDatabase:
         )
 
     def finish(self, _session: str, tool: str, call: str) -> None:
-        """Add the result of a tool call."""
+        """Add the result of a tool call, and complete its message."""
         now = _millis()
+        answer = _answer({"created": now, "completed": now})
+        answer |= {"finish": "tool-calls", "tokens": {"input": 60, "output": 4, "reasoning": 3}}
+        self._db.execute(
+            "UPDATE message SET data = ?, time_updated = ? WHERE id = ?",
+            (json.dumps(answer), now, self._messages.pop(call)),
+        )
         times = {"start": now, "end": now}
         state = {"status": "completed", "input": {}, "output": _OUTPUT, "time": times}
         part = {"type": "tool", "tool": tool, "callID": call, "state": state}
@@ -222,6 +222,12 @@ class OpenCodeDatabase:
         values = (name, session, now, now, json.dumps(data))
         self._db.execute("INSERT INTO message VALUES (?, ?, ?, ?, ?)", values)
         return name
+
+
+def _answer(times: dict[str, int]) -> Record:
+    tokens = {"input": 0, "output": 0, "reasoning": 0}
+    model = {"modelID": "fake-model", "providerID": "fake"}
+    return {"role": "assistant", "time": times, **model, "tokens": tokens}
 
 
 def _millis() -> int:

@@ -51,6 +51,11 @@ def agents_to_remove(
     remaining = [state for state in others if state.agent_id not in gone]
     sizes = Counter(map(_group_of, remaining))
     share = max_agents // len(_GROUPS)
+    # Sorted once, because a request can bring a thousand agents.
+    leavers = {
+        group: iter(_longest_inactive((s for s in remaining if _group_of(s) == group), n_needed))
+        for group in _GROUPS
+    }
     newcomers = {e.agent_id: group_of_event(e) for e in events if e.agent_id not in agents}
     for group in newcomers.values():
         if n_needed <= 0:
@@ -58,10 +63,7 @@ def agents_to_remove(
         largest = max(_GROUPS, key=lambda name: sizes[name])
         if sizes[group] >= share or sizes[largest] <= share or largest == group:
             continue
-        of_largest = (s for s in remaining if _group_of(s) == largest and s.agent_id not in gone)
-        (one,) = _longest_inactive(of_largest, 1)
-        gone.add(one)
-        leaving.append(one)
+        leaving.append(next(leavers[largest]))
         sizes[largest] -= 1
         sizes[group] += 1
         n_needed -= 1

@@ -46,11 +46,6 @@ class DatabaseStamp(NamedTuple):
         """Whether the database is in use, or was when its program was killed."""
         return self.log is not None and self.log[2] > 0
 
-    @property
-    def changed_ns(self) -> int:
-        """When it last changed, nanoseconds since 1970; 0: there is no file."""
-        return max(file[3] for file in (self.main, self.log, (0, 0, 0, 0)) if file is not None)
-
 
 def database_stamp(path: str) -> DatabaseStamp:
     """Return the stamp of a database.

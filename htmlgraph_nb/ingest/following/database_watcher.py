@@ -54,8 +54,9 @@ _MAX_KNOWN = 2_000
 """Sessions of a database whose position is kept."""
 _READ_MESSAGES = 100
 _SLICE_S = 0.02
-_SETTLED_NS = 100_000_000
-"""Age of a change from which another one is certain to have another timestamp."""
+_SETTLED_S = 0.1
+"""Seconds after which a further change is certain to have another timestamp. They are counted here,
+because the clock of a file system can differ."""
 _RETRY_S = 5.0
 """Seconds until a database that cannot be read is tried again."""
 _REVIEW_S = 2.0
@@ -102,6 +103,8 @@ class _Database:
         self._titles = titles
         self._facts = FileFacts.of_path(found.path)
         self._stamp: DatabaseStamp | None = None
+        # Whether it was read so long after its last change that all of it was.
+        self._is_settled = False
         self._changed_at = float("-inf")
         self._position: Position | None = None
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
@@ -114,7 +117,7 @@ class _Database:
         """Read a session with the next poll."""
         if len(self._named) < _MAX_NAMED:
             self._named.add(session)
-            self._stamp = None
+            self._is_settled = False
 
     def is_fast(self, monotonic_s: float) -> bool:
         """Return whether the database changed recently."""
@@ -127,7 +130,8 @@ class _Database:
             OSError: the database cannot be read.
         """
         stamp = database_stamp(self.path)
-        if stamp == self._stamp and not self.behind and not self._waiting:
+        is_same = stamp == self._stamp
+        if is_same and self._is_settled and not self.behind and not self._waiting:
             return self._check_quiet(monotonic_s, wall_ns)
         if stamp.main is None:
             # Deleted, or about to be replaced.
@@ -135,8 +139,8 @@ class _Database:
             return []
         if self._stamp is not None and _identity(stamp) != _identity(self._stamp):
             self._restart(None)
-        if stamp != self._stamp:
-            self._changed_at = monotonic_s
+        if not is_same:
+            self._stamp, self._changed_at = stamp, monotonic_s
         try:
             with open_sessions(self.path, self._database) as db:
                 events = self._read(db, monotonic_s)
@@ -144,8 +148,7 @@ class _Database:
             # What was read may be half of a change, and its events are lost.
             self._restart(None)
             raise
-        is_settled = abs(wall_ns - stamp.changed_ns) > _SETTLED_NS
-        self._stamp = stamp if is_settled else None
+        self._is_settled = monotonic_s - self._changed_at > _SETTLED_S
         return events
 
     def _restart(self, stamp: DatabaseStamp | None) -> None:

@@ -300,6 +300,18 @@ def test_watcher_reads_only_completions_of_sessions_that_hooks_name(
     assert (event.event_type, event.session_id) == ("completion", first)
 
 
+def test_watcher_reads_a_change_with_the_timestamp_of_the_last_one(
+    scene: Scene, writer: OpenCodeWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """File systems store times in steps, and their clock can differ from that of this machine."""
+    session = writer.session()
+    stamp = database_watcher.database_stamp(str(scene.path))
+    monkeypatch.setattr(database_watcher, "database_stamp", lambda _path: stamp)
+    assert [event.event_type for event in scene.watcher.poll(NOW)] == ["session_start"]
+    writer.prompt(session)
+    assert scene.kinds() == ["prompt"]
+
+
 def test_watcher_follows_a_writing_process_that_is_killed(
     scene: Scene, writer: OpenCodeWriter
 ) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from .config import Config, is_loopback
 
 _COOKIE_PREFIX = "htmlgraph_token"
+# RFC 9110 section 7.2: a name, or an IPv6 address in brackets, and a port.
+_HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^\[\]:@/?#\\\s]+))(?::[0-9]{0,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +106,11 @@ class Authenticator:
         return hmac.compare_digest(text.encode(), self.cookie_value.encode())
 
     def _host_allowed(self, host: str) -> bool:
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
+        match = _HOST.fullmatch(host.lower())
+        if match is None:
             return False
-        return "@" not in host and (is_loopback(name) or name in self._hosts)
+        name = match["address"] or match["name"]
+        return is_loopback(name) or name in self._hosts
 
     def _origin_allowed(self, credentials: Credentials) -> bool:
         if credentials.origin is None:
@@ -116,9 +118,7 @@ class Authenticator:
         origin = credentials.origin.rstrip("/").lower()
         if origin in self._origins:
             return True
-        try:
-            netloc = urlsplit(origin).netloc
-        except ValueError:
-            return False
-        # "null" and other Origins without a host are always foreign.
-        return bool(netloc) and netloc == credentials.host.lower()
+        # "null" and other Origins without a host are always foreign. The scheme may differ from the
+        # connection's, because a proxy can end TLS.
+        scheme, _, host = origin.partition("://")
+        return scheme in ("http", "https") and bool(host) and host == credentials.host.lower()

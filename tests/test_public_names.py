@@ -163,7 +163,7 @@ def test_entry_points_are_unchanged() -> None:
 
 def test_routes_are_unchanged() -> None:
     """Every route of earlier versions exists."""
-    assert set(ROUTE_PATTERNS) <= {pattern for pattern, _ in ROUTES}
+    assert set(ROUTE_PATTERNS) <= {pattern for pattern, *_ in ROUTES}
 
 
 def test_settings_are_unchanged() -> None:

@@ -11,11 +11,13 @@ import hmac
 import re
 from dataclasses import dataclass
 
+from .access.identity import Identity
 from .config import Config, is_loopback
 
 _COOKIE_PREFIX = "htmlgraph_token"
 # RFC 9110 section 7.2: a name, or an IPv6 address in brackets, and a port.
 _HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^\[\]:@/?#\\\s]+))(?::[0-9]{0,5})?")
+_OWNER = Identity()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,8 @@ class Authenticator:
         """Return whether ``text`` is the token, by a constant-time comparison."""
         return bool(self._token) and hmac.compare_digest(text.encode(), self._token.encode())
 
-    def check(self, credentials: Credentials, *, checks_origin: bool) -> Refusal | None:
-        """Return why the request is refused; None: it is allowed.
+    def check(self, credentials: Credentials, *, checks_origin: bool) -> Identity | Refusal:
+        """Return who sends the request, or why it is refused.
 
         Args:
             checks_origin: whether to check the Origin: the request writes or opens a WebSocket.
@@ -83,7 +85,7 @@ class Authenticator:
             )
         scheme, _, bearer = credentials.authorization.partition(" ")
         if scheme.lower() in ("bearer", "token") and self.is_token(bearer.strip()):
-            return None
+            return _OWNER
         if checks_origin and not self._origin_allowed(credentials):
             return Refusal(
                 403,
@@ -92,9 +94,9 @@ class Authenticator:
                 "add it with --allow-origins",
             )
         if not self._token or self.is_token(credentials.query_token):
-            return None
+            return _OWNER
         if self._is_cookie(credentials.cookie):
-            return None
+            return _OWNER
         return Refusal(
             401,
             "token_needed",

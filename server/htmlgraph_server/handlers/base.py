@@ -18,7 +18,8 @@ from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.errors import ApiError, CapacityError, InvalidEvent, StoreError, WireError
 from htmlgraph_nb.paths import SERVER_HEADER
 
-from ..auth import Credentials
+from ..access.identity import Identity, Need
+from ..auth import Credentials, Refusal
 from ..connections.unread_response import UnreadResponse
 from ..service import Service
 
@@ -61,8 +62,12 @@ class BaseHandler(web.RequestHandler):
 
     checks_origin = False
     """Whether the Origin of every request counts, not only that of writes."""
-    always_writes = False
-    """Whether even a GET, such as a WebSocket handshake, may change stored data."""
+    identity = Identity()
+    """Who sends the request; ``authenticate`` sets it."""
+
+    def initialize(self, needs: Need) -> None:
+        """Take what the route table says that this route needs."""
+        self.needs = needs
 
     @property
     def service(self) -> Service:
@@ -88,11 +93,6 @@ class BaseHandler(web.RequestHandler):
         """
         return False
 
-    @property
-    def writes(self) -> bool:
-        """Whether this request may change stored data."""
-        return self.always_writes or self.request.method not in ("GET", "HEAD", "OPTIONS")
-
     async def authenticate(self) -> None:
         """Allow or refuse the request; an override may also finish it, with a redirect say.
 
@@ -103,13 +103,25 @@ class BaseHandler(web.RequestHandler):
         address = self.request.remote_ip or ""
         if credentials.has_token:
             guesses.check(address)
-        refusal = self.service.authenticator.check(
-            credentials, checks_origin=self.checks_origin or self.writes
+        checked = self.service.authenticator.check(
+            credentials, checks_origin=self.checks_origin or self.needs.writes
         )
-        if refusal is not None:
-            if refusal.status == 401 and credentials.has_token:
+        if isinstance(checked, Refusal):
+            if checked.status == 401 and credentials.has_token:
                 await guesses.delay(address)
-            raise ApiError(refusal.status, refusal.code, refusal.message)
+            raise ApiError(checked.status, checked.code, checked.message)
+        if not checked.allows(self.needs):
+            raise self._not_permitted(checked)
+        self.identity = checked
+
+    def _not_permitted(self, identity: Identity) -> ApiError:
+        label = f" {shorten(identity.label)}" if identity.label else ""
+        return ApiError(
+            403,
+            "not_permitted",
+            f"token{label} may only {identity.right.value}; {self.request.path[:100]} needs a "
+            f"token with --may {self.needs.value}",
+        )
 
     async def prepare(self) -> None:
         await self.authenticate()

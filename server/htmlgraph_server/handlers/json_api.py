@@ -13,6 +13,7 @@ from htmlgraph_nb.core.protocol import decode_json
 from htmlgraph_nb.core.validation import MAX_ID_CHARS, parse_time, shorten, validate_string
 from htmlgraph_nb.errors import ApiError
 
+from ..access.identity import Need
 from ..connections.byte_budget import ByteAccount
 from .base import BaseHandler
 
@@ -26,7 +27,8 @@ _MAX_LIST_VALUES = 256
 class JsonHandler(BaseHandler):
     """A JSON route; refuses a body by its length before reading it."""
 
-    def initialize(self) -> None:
+    def initialize(self, needs: Need) -> None:
+        super().initialize(needs)
         self._chunks: list[bytes] = []
         self._n_bytes = 0
         self._account: ByteAccount | None = None

@@ -241,7 +241,6 @@ class EventWebSocket(WebSocketBase):
     """``/ws/events``: a stream of events; each frame is acknowledged after its commit."""
 
     n_frames = 0
-    always_writes = True
 
     @property
     def max_message_size(self) -> int:

@@ -15,6 +15,7 @@ from tornado.routing import PathMatches, Rule, RuleRouter
 from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.errors import ApiError
 
+from ..access.identity import Need
 from ..app import ROUTES
 from ..handlers.base import CONTENT_POLICY, BaseHandler
 from ..handlers.json_api import NotFoundHandler
@@ -139,7 +140,7 @@ class JupyterAuthMixin(BaseHandler, JupyterHandler):
         )
 
     async def _authorize(self) -> None:
-        action = "write" if self.writes else "read"
+        action = "write" if self.needs.writes else "read"
         allowed = self.authorizer.is_authorized(self, self.current_user, action, RESOURCE)
         if not await ensure_async(allowed):
             raise ApiError(
@@ -160,10 +161,16 @@ class JupyterRoutes(RuleRouter):
         prefix = re.escape(base)
         to_page = Rule(PathMatches(f"{prefix}$"), web.RedirectHandler, {"url": f"{base}/"})
         rules = [
-            Rule(PathMatches(f"{prefix}{path}$"), _jupyter_handler(handler))
-            for path, handler in ROUTES
+            Rule(
+                PathMatches(f"{prefix}{route.pattern}$"),
+                _jupyter_handler(route.handler),
+                {"needs": route.needs},
+            )
+            for route in ROUTES
         ]
-        not_found = Rule(PathMatches(".*"), _jupyter_handler(NotFoundHandler))
+        not_found = Rule(
+            PathMatches(".*"), _jupyter_handler(NotFoundHandler), {"needs": Need.IDENTITY}
+        )
         super().__init__([to_page, *rules, not_found])
 
     def get_target_delegate(

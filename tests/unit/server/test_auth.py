@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htmlgraph_server.auth import Authenticator, Credentials
+from htmlgraph_server.auth import Authenticator, Credentials, Refusal
 from htmlgraph_server.config import Config
 
 TOKEN = "correct-horse-battery"
@@ -27,7 +27,7 @@ def code(
 ) -> str | None:
     """Return the code of the refusal; None if the request is allowed."""
     refusal = auth.check(credentials, checks_origin=checks_origin)
-    return None if refusal is None else refusal.code
+    return refusal.code if isinstance(refusal, Refusal) else None
 
 
 @pytest.mark.parametrize(
@@ -188,6 +188,6 @@ def test_empty_token_is_never_valid() -> None:
 def test_check_refuses_arbitrary_credentials(credentials: Credentials) -> None:
     """No input raises, and the message does not contain the token."""
     refusal = authenticator(token=TOKEN).check(credentials, checks_origin=True)
-    assert refusal is not None
+    assert isinstance(refusal, Refusal)
     assert refusal.status in (401, 403)
     assert TOKEN not in refusal.message

@@ -102,7 +102,7 @@ def test_openapi_is_served_as_json(module_server: Server) -> None:
 
 def test_openapi_has_every_http_route() -> None:
     """Its paths are the patterns of the route table, apart from parameter names."""
-    routes = {pattern.replace("([^/]+)", "{}").replace("\\", "") for pattern, _ in ROUTES}
+    routes = {pattern.replace("([^/]+)", "{}").replace("\\", "") for pattern, *_ in ROUTES}
     described = {re.sub(r"\{\w+\}", "{}", path) for path in DOCUMENT["paths"]}
     assert described == routes - WEBSOCKETS
 

@@ -26,7 +26,7 @@ from tests.helpers.wait import wait_until
 from tests.integration.hook.test_command import payload
 
 SOCKETS = ("/ws/broadcasts", "/ws/events")
-PATHS = {pattern: re.sub(r"\(.*?\)", "name", pattern).replace("\\", "") for pattern, _ in ROUTES}
+PATHS = {pattern: re.sub(r"\(.*?\)", "name", pattern).replace("\\", "") for pattern, *_ in ROUTES}
 """Route pattern → an example path."""
 PATHS[r"/static/([^/]+)"] = "/static/page.js"
 PATHS[r"/api/hooks/([^/]+)"] = "/api/hooks/claude"
@@ -43,7 +43,7 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]
 
 def methods_of(path: str) -> tuple[str, ...]:
     """Return the methods of a route."""
-    (handler,) = [handler for pattern, handler in ROUTES if PATHS[pattern] == path]
+    (handler,) = [handler for pattern, handler, _ in ROUTES if PATHS[pattern] == path]
     return tuple(name for name in ("GET", "HEAD", "POST") if name.lower() in vars(handler))
 
 

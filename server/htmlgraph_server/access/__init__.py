@@ -1,0 +1,1 @@
+"""Who may do what: identities, tokens, and the spaces that they open."""

@@ -1,0 +1,67 @@
+"""Who sends a request and what they may do; what each route needs. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+DEFAULT_SPACE = "default"
+"""The space of the database itself: of ``--token``, and of requests on loopback without one."""
+
+
+class Need(Enum):
+    """What a route needs of the identity of a request."""
+
+    NOTHING = "nothing"
+    """Not even an identity: files without data."""
+    IDENTITY = "identity"
+    """Any identity: the description of the API, and paths that do not exist."""
+    READ = "read"
+    WRITE = "write"
+    """Report events. It does not include reading."""
+    ADMIN = "admin"
+    """Change what all see, as a person does: acknowledge and mute alerts, mark agents."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether a request to such a route may change stored data."""
+        return self in (Need.WRITE, Need.ADMIN)
+
+
+class Right(Enum):
+    """What an identity may do in its space."""
+
+    READ = "read"
+    """Read everything, change nothing."""
+    WRITE = "write"
+    """Report events, read nothing."""
+    ADMIN = "admin"
+    """Everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who sends a request.
+
+    Attributes:
+        space: the space that the request reads or writes.
+        right: what it may do there.
+        agent_prefix: it may only report agents whose id begins with this; "": all.
+        label: for messages to people, such as the label of a token.
+    """
+
+    space: str = DEFAULT_SPACE
+    right: Right = Right.ADMIN
+    agent_prefix: str = ""
+    label: str = ""
+
+    def allows(self, need: Need) -> bool:
+        """Return whether this identity may use a route that needs ``need``."""
+        if self.right is Right.ADMIN or need in (Need.NOTHING, Need.IDENTITY):
+            return True
+        return need is (Need.READ if self.right is Right.READ else Need.WRITE)
+
+    @property
+    def reads(self) -> bool:
+        """Whether it may read."""
+        return self.allows(Need.READ)

@@ -165,3 +165,6 @@ def named_in(field: str, n_values: int) -> str:
 
 UNDECIDED_SEQ = "undecided_seq"
 """Key in ``meta``: events up to this seq may have no decision; 0: all have one."""
+
+SEQ_FLOOR = "seq_floor"
+"""Key in ``meta``: events get numbers above it, because the file once had events up to it."""

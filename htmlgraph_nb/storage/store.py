@@ -26,6 +26,7 @@ from ..errors import (
 from .database import BUSY_TIMEOUT_S, open_writer, sqlite_errors
 from .dedup_table import TokenSourceCache
 from .file_guard import FileGuard
+from .schema import SEQ_FLOOR
 from .transaction import StringIds, Transaction
 
 _T = TypeVar("_T")
@@ -324,6 +325,12 @@ class Store:
             self._guard.close()
 
 
+_LAST_SEQ = f"""
+SELECT max(coalesce((SELECT max(id) FROM events), 0),
+    coalesce((SELECT value FROM meta WHERE key = '{SEQ_FLOOR}'), 0))
+"""
+
+
 def _last_seq(db: sqlite3.Connection) -> int:
-    """Return the largest seq; retention never deletes the newest row."""
-    return int(db.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0])
+    """Return the largest seq that was ever used."""
+    return int(db.execute(_LAST_SEQ).fetchone()[0])

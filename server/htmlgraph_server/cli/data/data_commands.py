@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import closing
 
 from htmlgraph_nb.core.model import AgentPresence
@@ -18,7 +18,6 @@ from htmlgraph_nb.paths import (
     data_dir,
     default_db,
     open_regular,
-    running_servers,
     spool_path,
     statusline_dir,
 )
@@ -27,11 +26,12 @@ from htmlgraph_nb.storage.columnar.segment_index import segment_folder
 from htmlgraph_nb.storage.database import open_reader, sqlite_errors
 from htmlgraph_nb.storage.migrations import APPLICATION_ID
 
-from ..background.leader_lock import LeaderLock
-from .agent_match import add_agent_argument, matching_agent
-from .browser import sign_in_path
-from .options import Print, add_db_option, db_path
-from .text_table import plural
+from ...background.leader_lock import LeaderLock
+from ..agent_match import add_agent_argument, matching_agent
+from ..browser import sign_in_path
+from ..options import Print, add_db_option, db_path
+from ..text_table import plural
+from .backup_commands import check_unused, in_use
 
 _HEADER_BYTES = 100
 _LOG_BYTES = 1 << 20
@@ -111,7 +111,7 @@ def _reset(arguments: argparse.Namespace, out: Print) -> int:
     if not files:
         out(f"nothing is stored: {path}")
         return 0
-    _check_unused(path)
+    check_unused(path)
     if not arguments.yes:
         for name in files:
             out(name)
@@ -120,7 +120,7 @@ def _reset(arguments: argparse.Namespace, out: Print) -> int:
             return 1
     lock = LeaderLock(path)
     if not lock.acquire():
-        raise _in_use(path)
+        raise in_use(path, lock.leader_pid())
     try:
         # The lock may have just created its file.
         for name in [*files, f"{path}-owner"]:
@@ -190,16 +190,6 @@ def _names_us(name: str, n_bytes: int) -> bool:
     mark = APPLICATION_ID.to_bytes(4, "big")
     headers = (match.start() for match in re.finditer(b"SQLite format 3\0", data))
     return any(data[start + 68 : start + 72] == mark for start in headers)
-
-
-def _check_unused(path: str) -> None:
-    used: Sequence[str] = [server.get("db", "") for server in running_servers()]
-    if path in [os.path.realpath(name) for name in used if name]:
-        raise _in_use(path)
-
-
-def _in_use(path: str) -> ConfigError:
-    return ConfigError(f"a server uses {path}; stop it first (Ctrl-C in its terminal)")
 
 
 def _confirmed() -> bool:

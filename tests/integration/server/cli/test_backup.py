@@ -6,7 +6,6 @@ import json
 import os
 import sqlite3
 import stat
-import subprocess
 import sys
 import threading
 from contextlib import closing
@@ -18,7 +17,6 @@ from websockets.sync.client import connect
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.storage.columnar.sealing import seal
 from tests.helpers.database_files import history_rows, query_rows
-from tests.helpers.environ import clean_environ
 from tests.helpers.sealed_history import check_history, fill, sealed_files
 from tests.helpers.server_process import Server
 from tests.helpers.wait import wait_until
@@ -200,19 +198,6 @@ def test_restore_gives_dashboards_the_full_state(serve: Serve, tmp_path: Path) -
         server.stop()
 
 
-def test_restore_into_a_new_place(tmp_path: Path) -> None:
-    """As on a new machine."""
-    db, backup = tmp_path / "test.db", tmp_path / "backup.db"
-    add_events(db, 0, 3)
-    assert run(tmp_path, "backup", str(backup), "--db", str(db)).returncode == 0
-    target = tmp_path / "new" / "test.db"
-    done = run(tmp_path, "restore", str(backup), "--db", str(target))
-    assert done.returncode == 0, done.stderr
-    assert event_ids(target) == {"e0", "e1", "e2"}
-    assert "replaced" not in done.stdout
-    assert stat.S_IMODE(target.stat().st_mode) == 0o600
-
-
 def test_restore_is_refused_while_a_server_runs(serve: Serve, tmp_path: Path) -> None:
     """The error names its process and how to stop it; so for any other program."""
     server = serve()
@@ -273,39 +258,3 @@ def test_restore_refuses_what_is_no_backup(tmp_path: Path, name: str) -> None:
     assert event_ids(db) == {"e0", "e1", "e2"}
     assert not [name for name in names_in(tmp_path) if "replaced" in name or "part" in name]
     assert error_line(run(tmp_path, "restore", str(db), "--db", str(db)))
-
-
-def test_restore_over_a_damaged_database(tmp_path: Path) -> None:
-    """That is what backups are for; the damaged file is kept."""
-    db, backup = tmp_path / "test.db", tmp_path / "backup.db"
-    add_events(db, 0, 3)
-    assert run(tmp_path, "backup", str(backup), "--db", str(db)).returncode == 0
-    db.write_text("no database" * 1_000)
-    done = run(tmp_path, "restore", str(backup), "--db", str(db))
-    assert done.returncode == 0, done.stderr
-    assert event_ids(db) == {"e0", "e1", "e2"}
-    (replaced,) = [name for name in names_in(tmp_path) if "replaced" in name]
-    assert (tmp_path / replaced).read_text().startswith("no database")
-
-
-def test_backup_that_is_interrupted_leaves_nothing(tmp_path: Path) -> None:
-    """Ctrl-C while it copies."""
-    db, folder = tmp_path / "test.db", tmp_path / "copies"
-    folder.mkdir()
-    fill(str(db), 8_000)
-    code = (
-        "import sys\n"
-        "from htmlgraph_nb.storage.copies.database_backup import backup_database\n"
-        "def stop(n, total):\n"
-        "    raise KeyboardInterrupt\n"
-        "backup_database(sys.argv[1], sys.argv[2], on_pages=stop)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(db), str(folder / "b.db")],
-        env=clean_environ(tmp_path),
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    assert b"KeyboardInterrupt" in done.stderr
-    assert names_in(folder) == set()

@@ -118,7 +118,7 @@ def events_from_payload(
         return []
     common = _common(hook_format, payload, session, sent, received_at)
     main = sent.get("agent_id") or agent_id_of(session, hook_format.agent)
-    if hook in ("SubagentStart", "SubagentStop"):
+    if hook in ("SubagentStart", "SubagentStop") and hook in hook_format.types:
         events = _subagent_events(hook_format, payload, hook, main)
     else:
         events = _agent_events(hook_format, payload, hook, main, common["timestamp"])

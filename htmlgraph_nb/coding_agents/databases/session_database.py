@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple
@@ -27,6 +27,7 @@ Position = tuple[int, ...]
 """Up to where the tables of a database were searched for new rows."""
 Row = dict[str, Any]
 """Column → value."""
+_MAX_TIME = 2**53
 _Values = Sequence[Any] | Mapping[str, Any]
 
 
@@ -154,6 +155,31 @@ class SessionDatabase(ABC):
         Args:
             hash_input: returns the ``input_hash`` of tool calls.
         """
+
+
+def sessions_of(rows: Iterable[tuple[Any, ...]]) -> list[StoredSession]:
+    """Return the sessions of rows with the fields of StoredSession.
+
+    SQLite stores any type in any column: a row whose id is no text is left out.
+    """
+    return [
+        StoredSession(session, _text(parent), _text(folder), _integer(changed), n_rows)
+        for session, parent, folder, changed, n_rows in rows
+        if _text(session) is not None
+    ]
+
+
+def names_of(rows: Iterable[tuple[Any, ...]]) -> list[str]:
+    """Return the first column of rows, without the values that are no text."""
+    return [row[0] for row in rows if _text(row[0]) is not None]
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _integer(value: object) -> int:
+    return int(value) if isinstance(value, int | float) and abs(value) < _MAX_TIME else 0
 
 
 def columns_of(db: sqlite3.Connection, table: str) -> frozenset[str]:

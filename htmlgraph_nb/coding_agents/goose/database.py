@@ -14,6 +14,8 @@ from ..databases.session_database import (
     StoredSession,
     fetch,
     fetch_one,
+    names_of,
+    sessions_of,
 )
 from ..input_hash import HashInput, no_hash
 from .session import GooseSession
@@ -134,7 +136,7 @@ class GooseDatabase(SessionDatabase):
 
     def sessions(self, db: sqlite3.Connection, since_ms: int) -> list[StoredSession]:
         """Return the sessions that changed since a time, parents first."""
-        return [StoredSession(*row) for row in db.execute(_SESSIONS, (since_ms,))]
+        return sessions_of(db.execute(_SESSIONS, (since_ms,)))
 
     def position(self, db: sqlite3.Connection) -> Position:
         """Return the last row numbers of sessions, messages and requests."""
@@ -142,12 +144,12 @@ class GooseDatabase(SessionDatabase):
 
     def touched(self, db: sqlite3.Connection, position: Position) -> tuple[list[str], Position]:
         """Return the sessions with rows after a position, parents first, and the next position."""
-        found = [name for (name,) in db.execute(_TOUCHED, position)]
+        found = names_of(db.execute(_TOUCHED, position))
         return found, self.position(db)
 
     def recent(self, db: sqlite3.Connection, since_ms: int) -> list[str]:
         """Return the sessions that have changed since a time."""
-        return [name for (name,) in db.execute(_RECENT, {"since": since_ms})]
+        return names_of(db.execute(_RECENT, {"since": since_ms}))
 
     def cursor(self, session: str, hash_input: HashInput = no_hash) -> SessionCursor:
         """Return a new cursor at the start of a session."""

@@ -20,6 +20,8 @@ from ..databases.session_database import (
     fetch,
     fetch_one,
     head_of,
+    names_of,
+    sessions_of,
 )
 from ..input_hash import HashInput, no_hash
 from .json_storage import load_storage
@@ -173,7 +175,7 @@ class OpenCodeDatabase(SessionDatabase):
 
     def sessions(self, db: sqlite3.Connection, since_ms: int) -> list[StoredSession]:
         """Return the sessions that changed since a time, parents first."""
-        return [StoredSession(*row) for row in db.execute(_SESSIONS, (since_ms,))]
+        return sessions_of(db.execute(_SESSIONS, (since_ms,)))
 
     def position(self, db: sqlite3.Connection) -> Position:
         """Return the last row numbers of sessions and messages."""
@@ -186,15 +188,15 @@ class OpenCodeDatabase(SessionDatabase):
         changed in the last hour are returned as well.
         """
         now = self.position(db)
-        found = [name for (name,) in db.execute(_TOUCHED, position)]
+        found = names_of(db.execute(_TOUCHED, position))
         if any(new < old for new, old in zip(now, position, strict=True)):
             known = set(found)
-            found += [name for (name,) in db.execute(_REVIEWED) if name not in known]
+            found += [name for name in names_of(db.execute(_REVIEWED)) if name not in known]
         return found, now
 
     def recent(self, db: sqlite3.Connection, since_ms: int) -> list[str]:
         """Return the sessions that have changed since a time, or whose turn is running."""
-        return [name for (name,) in db.execute(_RECENT, {"since": since_ms})]
+        return names_of(db.execute(_RECENT, {"since": since_ms}))
 
     def cursor(self, session: str, hash_input: HashInput = no_hash) -> SessionCursor:
         """Return a new cursor at the start of a session."""

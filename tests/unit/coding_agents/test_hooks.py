@@ -46,6 +46,15 @@ def test_hooks_keep_no_text_of_the_conversation() -> None:
         assert text not in repr(from_codex(hook, **fields))
 
 
+def test_hooks_of_subagents_that_an_agent_lacks_are_activities() -> None:
+    """As any hook that is not known, in a later version say."""
+    for agent in WITH_HOOKS:
+        for hook in ("SubagentStart", "SubagentStop"):
+            payload = {"session_id": "s", "hook_event_name": hook, "agent_id": "a"}
+            for event in AGENTS[agent].events_from_hook(payload, received_at=NOW):
+                assert event.checked(), agent
+
+
 @given(
     st.sampled_from(WITH_HOOKS),
     json_values

@@ -13,6 +13,8 @@ from htmlgraph_nb.coding_agents.databases.session_database import (
     fetch,
     fetch_one,
     head_of,
+    names_of,
+    sessions_of,
 )
 from htmlgraph_nb.coding_agents.registry import AGENTS
 
@@ -23,6 +25,18 @@ def test_fetch_returns_rows_by_name() -> None:
         assert fetch(db, "SELECT ? AS a, 2 AS b", (1,)) == [{"a": 1, "b": 2}]
         assert fetch_one(db, "SELECT :x AS a", {"x": 3}) == {"a": 3}
         assert fetch_one(db, "SELECT 1 WHERE 0") is None
+
+
+def test_sessions_of_rows_have_the_types_of_their_fields() -> None:
+    """SQLite stores any type in any column."""
+    rows = [("a", None, b"x", 5.9, 1), (None, "a", "/p", 1, 1), (b"b", 1, 2, 3, 4), ("", *"abcd")]
+    rows += [("c", 7, "/p", "now", 2), ("d", "a", None, float("inf"), 0)]
+    assert [tuple(each) for each in sessions_of(rows)] == [
+        ("a", None, None, 5, 1),
+        ("c", None, "/p", 0, 2),
+        ("d", "a", None, 0, 0),
+    ]
+    assert names_of([("a",), (None,), (b"x",), (3,)]) == ["a"]
 
 
 def test_columns_of_a_missing_table_are_none() -> None:

@@ -1,0 +1,1 @@
+"""The load, the faults and the samples of the soak benchmark."""

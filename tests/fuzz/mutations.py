@@ -40,7 +40,7 @@ class JsonMutator:
         self._heads = [*heads]
 
     def mutate(self, data: bytes, seed: int) -> bytes | None:
-        """Return a changed input; None: its bytes shall be changed instead."""
+        """Return a changed input; None: change its bytes instead."""
         rng = random.Random(seed)
         if rng.random() < 0.15:
             return None

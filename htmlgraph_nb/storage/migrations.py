@@ -266,8 +266,24 @@ _VERSION_7 = (
     "CREATE INDEX alert_deliveries_pending ON alert_deliveries (state, channel, next_at)",
 )
 
+_VERSION_8 = (
+    """CREATE TABLE tokens (
+        token_id INTEGER PRIMARY KEY,
+        hash TEXT NOT NULL UNIQUE,
+        cookie_hash TEXT NOT NULL,
+        space TEXT NOT NULL,
+        may TEXT NOT NULL,
+        agent_prefix TEXT NOT NULL,
+        label TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER,
+        last_used_at INTEGER
+    )""",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     *(_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6, _VERSION_7),
+    _VERSION_8,
 )
 """Statements that lead from each version to the next; the newest version is their number."""
 

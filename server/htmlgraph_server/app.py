@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from tornado import web
 
+from .access.gate import Gate
 from .access.identity import Need
 from .handlers import (
     alert_handlers,
@@ -85,9 +86,9 @@ ROUTES: tuple[Route, ...] = (
 )
 
 
-def make_app(service: Service) -> web.Application:
-    """Return the Tornado application of a service."""
-    settings: dict[str, Any] = {"service": service, "log_function": _log_request}
+def make_app(service: Service, gate: Gate) -> web.Application:
+    """Return the Tornado application of a service, which ``gate`` protects."""
+    settings: dict[str, Any] = {"service": service, "gate": gate, "log_function": _log_request}
     return web.Application(
         [(route.pattern, route.handler, {"needs": route.needs}) for route in ROUTES],
         default_handler_class=NotFoundHandler,

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
@@ -19,6 +20,8 @@ from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.pricing.price_list import context_window_of, price_of
 
+from .access.gate import Gate
+from .access.token_table import put_last_used
 from .app import make_app
 from .background.periodic_tasks import make_background_tasks
 from .config import Config
@@ -215,9 +218,11 @@ async def run_server(
     limit_digits()
     lifecycle = Lifecycle(config, manager, loop, spool)
     service = lifecycle.service
+    gate = Gate(config, partial(_put_last_used, manager))
+    gate.tokens.refresh()
     raise_fd_limit()
     server = BoundedServer(
-        make_app(service),
+        make_app(service, gate),
         max_body_size=config.max_body_bytes,
         max_header_size=65_536,
         idle_connection_timeout=IDLE_CONNECTION_S,
@@ -230,16 +235,22 @@ async def run_server(
         write_server_file(url, config.token, config.db)
         try:
             lifecycle.start()
+            gate.start()
             on_ready(service, url)
             await stop.wait()
             logger.info("shutting down")
         finally:
             remove_server_file()
         server.stop()
+        await gate.stop()
         await lifecycle.stop()
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(_close_connections(server), CLOSE_GRACE_S)
     lifecycle.close()
+
+
+def _put_last_used(manager: PresenceManager, used: dict[int, int]) -> None:
+    manager.submit_job(lambda tx: put_last_used(tx.db, used)).result()
 
 
 async def _close_connections(server: HTTPServer) -> None:

@@ -15,13 +15,11 @@ from htmlgraph_nb.ingest.backfill_process import BackfillOptions
 from htmlgraph_nb.presence import PresenceManager
 
 from .alerts.alert_service import AlertService
-from .auth import Authenticator
 from .background.backfiller import Backfiller
 from .background.leader_lock import LeaderLock
 from .background.local_agents import LocalAgents
 from .config import Config
 from .connections.byte_budget import ByteBudget
-from .connections.token_guesses import TokenGuesses
 from .history.activity_counts import ActivityCache
 from .history.history_reader import HistoryReader
 from .history.quota_reader import QuotaReader, stored_quotas
@@ -41,7 +39,6 @@ class Service:
         config: the configuration.
         manager: writes events to the database and notifies its subscribers.
         hub: sends changes to the connected dashboards.
-        authenticator: checks token, Host and Origin; unused inside Jupyter Server.
         history: reads stored events.
         quotas: the usage limits of the agents' accounts.
         activity: caches event counts of the last minutes.
@@ -54,7 +51,6 @@ class Service:
         backfiller: imports past sessions.
         otlp_lock: held while an OTLP export is decoded.
         budget: the budget of the bytes of all connections.
-        token_guesses: delays responses to wrong tokens.
         alerts: evaluates the rules of alerts.
         started_at: start time, UTC.
         started_s: start time in monotonic seconds.
@@ -63,7 +59,6 @@ class Service:
     config: Config
     manager: PresenceManager
     hub: Hub
-    authenticator: Authenticator
     history: HistoryReader
     quotas: QuotaReader
     activity: ActivityCache
@@ -75,7 +70,6 @@ class Service:
     budget: ByteBudget
     alerts: AlertService
     local_agents: LocalAgents | None = None
-    token_guesses: TokenGuesses = field(default_factory=TokenGuesses)
     spans: SpanTranslator = field(default_factory=SpanTranslator)
     otlp_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -114,7 +108,6 @@ def make_service(
         config,
         manager,
         hub,
-        Authenticator(config),
         history,
         quotas,
         ActivityCache(history),

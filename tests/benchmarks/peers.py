@@ -32,6 +32,7 @@ from htmlgraph_nb.core.roster import Roster
 from htmlgraph_nb.core.status_rules import Change
 from htmlgraph_nb.core.timestamps import to_rfc3339
 from htmlgraph_nb.presence import PresenceManager, Publication
+from htmlgraph_server.access.gate import Gate
 from htmlgraph_server.app import make_app
 from htmlgraph_server.config import Config, HubLimits
 from htmlgraph_server.connections.frames import encode_frame
@@ -199,7 +200,7 @@ async def hub_peer(source: Source) -> None:
             service = make_service(config, manager, asyncio.get_running_loop())
             service.hub.published = PublishedState(manager.cursor, ())
             listening = bind_sockets(0, "127.0.0.1")
-            HTTPServer(make_app(service)).add_sockets(listening)
+            HTTPServer(make_app(service, Gate(config, lambda _: None))).add_sockets(listening)
             print_address(listening[0].getsockname()[1])
             rate, seconds = await commands()
             start, clock = time.monotonic(), time.time() - time.monotonic()

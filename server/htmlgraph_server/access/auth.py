@@ -11,13 +11,17 @@ import hmac
 import re
 from dataclasses import dataclass
 
-from .access.identity import Identity
-from .config import Config, is_loopback
+from ..config import Config, is_loopback
+from .identity import Identity
+from .token_cache import TokenCache
+from .token_table import TOKEN_PREFIX, StoredToken, hash_of
 
 _COOKIE_PREFIX = "htmlgraph_token"
+_SPACE_COOKIE_PREFIX = "htmlgraph_space"
 # RFC 9110 section 7.2: a name, or an IPv6 address in brackets, and a port.
 _HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^\[\]:@/?#\\\s]+))(?::[0-9]{0,5})?")
 _OWNER = Identity()
+"""Has ``--token``, or needs none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +33,12 @@ class Credentials:
     authorization: str
     query_token: str
     cookie: str
+    space_cookie: str = ""
 
     @property
     def has_token(self) -> bool:
         """Whether the request contains a token, right or wrong."""
-        return bool(self.authorization or self.query_token or self.cookie)
+        return bool(self.authorization or self.query_token or self.cookie or self.space_cookie)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +50,25 @@ class Refusal:
     message: str
 
 
-class Authenticator:
-    """Checks requests against the settings of one Config."""
+_UNKNOWN = Refusal(
+    401,
+    "token_unknown",
+    "the token is unknown or was revoked; see: htmlgraph-nb token list",
+)
 
-    def __init__(self, config: Config) -> None:
+
+class Authenticator:
+    """Checks requests against the settings of one Config, and the tokens of its database.
+
+    Args:
+        config: the configuration.
+        tokens: the tokens of the database.
+    """
+
+    def __init__(self, config: Config, tokens: TokenCache) -> None:
         self._token = config.token
+        self._tokens = tokens
+        self.space_cookie_name = f"{_SPACE_COOKIE_PREFIX}_{hash_of(config.db)[:8]}"
         self._origins = frozenset(origin.rstrip("/").lower() for origin in config.allow_origins)
         self._hosts = frozenset(
             {config.host.strip("[]").lower(), *(host.lower() for host in config.allow_hosts)}
@@ -64,7 +83,7 @@ class Authenticator:
 
     @property
     def needs_token(self) -> bool:
-        """Whether requests need the token."""
+        """Whether requests need a token."""
         return bool(self._token)
 
     def is_token(self, text: str) -> bool:
@@ -84,8 +103,10 @@ class Authenticator:
                 f"Host {credentials.host[:100]!r} is not allowed; add it with --allow-hosts",
             )
         scheme, _, bearer = credentials.authorization.partition(" ")
-        if scheme.lower() in ("bearer", "token") and self.is_token(bearer.strip()):
-            return _OWNER
+        if scheme.lower() in ("bearer", "token"):
+            checked = self._check_token(bearer.strip())
+            if checked is not None:
+                return checked
         if checks_origin and not self._origin_allowed(credentials):
             return Refusal(
                 403,
@@ -93,9 +114,13 @@ class Authenticator:
                 f"Origin {(credentials.origin or '')[:100]!r} is not allowed; "
                 "add it with --allow-origins",
             )
-        if not self._token or self.is_token(credentials.query_token):
-            return _OWNER
-        if self._is_cookie(credentials.cookie):
+        checked = self._check_token(credentials.query_token)
+        if checked is None and credentials.space_cookie:
+            row = self._tokens.find_cookie(credentials.space_cookie)
+            checked = _UNKNOWN if row is None else self._check_row(row)
+        if checked is not None:
+            return checked
+        if not self._token or self._is_cookie(credentials.cookie):
             return _OWNER
         return Refusal(
             401,
@@ -103,6 +128,31 @@ class Authenticator:
             "token required: send the header 'Authorization: Bearer TOKEN', "
             "or open the page once with ?token=TOKEN",
         )
+
+    def _check_token(self, text: str) -> Identity | Refusal | None:
+        """Return whose token a text is, or why it is refused; None: it is no token at all."""
+        if self.is_token(text):
+            return _OWNER
+        row = self._tokens.find(text)
+        if row is not None:
+            return self._check_row(row)
+        return _UNKNOWN if text.startswith(TOKEN_PREFIX) else None
+
+    def _check_row(self, row: StoredToken) -> Identity | Refusal:
+        if self._tokens.is_expired(row):
+            return Refusal(401, "token_expired", "the token has expired; ask for a new one")
+        self._tokens.note_use(row)
+        return row.identity
+
+    def cookies_for(self, token: str) -> dict[str, str]:
+        """Return name → value of the cookies that replace a token; an empty value deletes one.
+
+        Only the cookie of the token that was used last stays.
+        """
+        if self.is_token(token):
+            return {self.cookie_name: self.cookie_value, self.space_cookie_name: ""}
+        cookie = self._tokens.cookie(token)
+        return {} if cookie is None else {self.space_cookie_name: cookie, self.cookie_name: ""}
 
     def _is_cookie(self, text: str) -> bool:
         return hmac.compare_digest(text.encode(), self.cookie_value.encode())

@@ -92,6 +92,13 @@ COMMANDS: tuple[Command, ...] = (
         "configure_status",
     ),
     Command(
+        "token",
+        _SERVER,
+        "create, list and revoke tokens of the server",
+        "access.token_command",
+        "configure_token",
+    ),
+    Command(
         "connect",
         _CONNECT,
         "add reporting hooks to the settings of a coding agent",

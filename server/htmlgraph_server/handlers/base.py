@@ -18,8 +18,9 @@ from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.errors import ApiError, CapacityError, InvalidEvent, StoreError, WireError
 from htmlgraph_nb.paths import SERVER_HEADER
 
-from ..access.identity import Identity, Need
-from ..auth import Credentials, Refusal
+from ..access.auth import Credentials, Refusal
+from ..access.gate import Gate
+from ..access.identity import DEFAULT_SPACE, Identity, Need
 from ..connections.unread_response import UnreadResponse
 from ..service import Service
 
@@ -74,17 +75,28 @@ class BaseHandler(web.RequestHandler):
         """The components of this server."""
         return cast(Service, self.settings["service"])
 
+    @property
+    def gate(self) -> Gate:
+        """What checks the requests of the standalone server."""
+        return cast(Gate, self.settings["gate"])
+
     def credentials(self) -> Credentials:
         """Return the request's Host, Origin, token and cookie."""
         headers = self.request.headers
+        authenticator = self.gate.authenticator
         query_token = self.get_query_argument("token", "") if self.accepts_query_token() else ""
         return Credentials(
             host=self.request.host,
             origin=headers.get("Origin", headers.get("Sec-WebSocket-Origin")),
             authorization=headers.get("Authorization", ""),
             query_token=query_token,
-            cookie=self.get_cookie(self.service.authenticator.cookie_name) or "",
+            cookie=self.get_cookie(authenticator.cookie_name) or "",
+            space_cookie=self.get_cookie(authenticator.space_cookie_name) or "",
         )
+
+    def cookies_for(self, token: str) -> dict[str, str]:
+        """Return name → value of the cookies that replace a token; "" deletes one."""
+        return self.gate.authenticator.cookies_for(token)
 
     def accepts_query_token(self) -> bool:
         """Return whether this route accepts ``?token=``.
@@ -99,11 +111,11 @@ class BaseHandler(web.RequestHandler):
         Raises:
             ApiError: the request is refused; after a wrong token, with a delay.
         """
-        credentials, guesses = self.credentials(), self.service.token_guesses
+        credentials, guesses = self.credentials(), self.gate.guesses
         address = self.request.remote_ip or ""
         if credentials.has_token:
             guesses.check(address)
-        checked = self.service.authenticator.check(
+        checked = self.gate.authenticator.check(
             credentials, checks_origin=self.checks_origin or self.needs.writes
         )
         if isinstance(checked, Refusal):
@@ -112,6 +124,9 @@ class BaseHandler(web.RequestHandler):
             raise ApiError(checked.status, checked.code, checked.message)
         if not checked.allows(self.needs):
             raise self._not_permitted(checked)
+        if checked.space != DEFAULT_SPACE:
+            message = f"this server does not serve the space {shorten(checked.space)}"
+            raise ApiError(404, "unknown_space", message)
         self.identity = checked
 
     def _not_permitted(self, identity: Identity) -> ApiError:

@@ -37,6 +37,7 @@ class EventsHandler(JsonHandler):
             events = parse_ndjson(self.body)
         else:
             events = parse_events(self.json_body())
+        self.identity.check_events(events)
         result = await committed(self.service.manager.submit(events, received))
         self.send_json(
             {
@@ -135,6 +136,7 @@ class AgentHookHandler(JsonHandler):
         events = coding_agent.events_from_hook(payload, received_at=datetime.now(UTC))
         if not self.service.config.titles:
             events = drop_generated_titles(events)
+        self.identity.check_events(events)
         if events:
             await committed(self.service.manager.submit(events, received))
         if self.service.local_agents is not None:

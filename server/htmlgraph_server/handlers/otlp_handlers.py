@@ -72,6 +72,7 @@ class OtlpHandler(JsonHandler, ABC):
         records = enumerate(self.translate(codec, self._decompressed_body(), datetime.now(UTC)), 1)
         for n_records, events in records:
             try:
+                self.identity.check_events(events)
                 batch.extend([event.checked() for event in events])
             except InvalidEvent as error:
                 self._n_rejected += 1

@@ -8,6 +8,7 @@ import htmlgraph_server
 from htmlgraph_nb.errors import ApiError
 from htmlgraph_nb.widget.bundle import agent_grid_module, agent_grid_styles
 
+from ..access.identity import Need
 from .base import BaseHandler
 
 _PAGE_FOLDER = os.path.join(os.path.dirname(os.path.abspath(htmlgraph_server.__file__)), "static")
@@ -45,22 +46,20 @@ class PageHandler(BaseHandler):
         return True
 
     def get(self) -> None:
-        authenticator = self.service.authenticator
-        if self.get_query_argument("token", None) is not None:
-            if authenticator.needs_token:
-                self.set_cookie(
-                    authenticator.cookie_name,
-                    authenticator.cookie_value,
-                    httponly=True,
-                    samesite="Strict",
-                )
+        token = self.get_query_argument("token", None)
+        if token is not None:
+            for name, value in self.cookies_for(token).items():
+                if value:
+                    self.set_cookie(name, value, httponly=True, samesite="Strict")
+                elif self.get_cookie(name):
+                    self.clear_cookie(name)
             if self.request.headers.get("Sec-Fetch-Site") != "cross-site":
                 # Remove the token from the address bar and the browser history.
                 self.redirect("./")
                 return
             # Browsers do not send a Strict cookie to the target of a redirect that began with a
             # link on another site or in a file. The page itself removes the token.
-        _send_file(self, "index.html")
+        _send_file(self, "index.html", reads_only=not self.identity.allows(Need.ADMIN))
 
     head = get
 
@@ -77,13 +76,16 @@ class StaticFileHandler(BaseHandler):
     head = get
 
 
-def _send_file(handler: BaseHandler, name: str) -> None:
+def _send_file(handler: BaseHandler, name: str, *, reads_only: bool = False) -> None:
     if not _files:
         _files.update(_load_files())
     file = _files.get(name)
     if file is None:
         raise ApiError(404, "not_found", f"no such file: {name[:100]}")
     mime, content = file
+    if reads_only:
+        # The page hides what only an admin may do.
+        content = content.replace(b"<body>", b'<body data-may="read">')
     handler.set_header("Content-Type", mime)
     handler.set_header("Cache-Control", "no-cache")
     handler.finish(content)

@@ -42,6 +42,7 @@ class ResourceHandler(JsonHandler):
         resource_type, resource_id = resource
         validate_string(resource_id, f"{resource_type}_id")
         agent_id, session_id = self.id_header("X-Agent-ID"), self.id_header("X-Session-ID")
+        self.identity.check_agents([agent_id])
         event = resource_event(
             event_type, resource_type, resource_id, agent_id, session_id, payload
         )
@@ -49,10 +50,11 @@ class ResourceHandler(JsonHandler):
             event, received, status, payload if merge else {}
         )
         old_status = await committed(future)
-        return old_status, {
+        reads = self.identity.reads
+        return old_status if reads else None, {
             "success": True,
             f"{resource_type}_id": resource_id,
-            "clients_notified": len(self.service.hub.clients),
+            "clients_notified": len(self.service.hub.clients) if reads else None,
             "timestamp": to_rfc3339(datetime.now(UTC)),
         }
 

@@ -138,6 +138,17 @@ class WebSocketBase(BaseHandler, WebSocketHandler):
     def on_closing(self) -> None:
         """Called when the closing handshake begins: nothing may be sent any more."""
 
+    def open(self, *args: str, **kwargs: str) -> None:
+        """See WebSocketHandler; overrides call this first."""
+        self.drop_request_headers()
+        if self.identity.token_id:
+            self.gate.add_socket(self.identity.token_id, self)
+
+    def on_close(self) -> None:
+        """See WebSocketHandler; overrides call this, too."""
+        if self.identity.token_id:
+            self.gate.remove_socket(self.identity.token_id, self)
+
 
 class BroadcastWebSocket(WebSocketBase):
     """``/ws/broadcasts``: a dashboard."""
@@ -149,7 +160,7 @@ class BroadcastWebSocket(WebSocketBase):
         return MAX_CLIENT_FRAME_BYTES
 
     def open(self, *args: str, **kwargs: str) -> None:
-        self.drop_request_headers()
+        super().open()
         stream = self.protocol.stream
         if stream.closed():
             # The client disconnected during the handshake.
@@ -233,6 +244,7 @@ class BroadcastWebSocket(WebSocketBase):
         self.on_close()
 
     def on_close(self) -> None:
+        super().on_close()
         if self.client is not None:
             self.service.hub.leave(self.client)
 
@@ -247,7 +259,7 @@ class EventWebSocket(WebSocketBase):
         return self.service.config.max_body_bytes
 
     def open(self, *args: str, **kwargs: str) -> None:
-        self.drop_request_headers()
+        super().open()
         self.set_nodelay(True)
 
     async def on_message(self, message: str | bytes) -> None:
@@ -257,6 +269,7 @@ class EventWebSocket(WebSocketBase):
         received = time.monotonic()
         try:
             events = parse_events(decode_json(message, "frame"))
+            self.identity.check_events(events)
             result = await committed(self.service.manager.submit(events, received))
         except HtmlgraphError as error:
             api_error = to_api_error(error)

@@ -80,7 +80,8 @@ function start(win) {
     grid: {
       hint: `Agents report to ${events}.`, remember: true,
       loadHistory: (agentId, options) => loadHistory(base, agentId, options),
-      markViewed: (agentId) => markViewed(base, agentId),
+      // The server sets it for a token that may not change anything.
+      markViewed: win.document.body.dataset.may === "read" ? undefined : (agentId) => markViewed(base, agentId),
     },
   });
   // The back button, and an edited address.

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htmlgraph_server.auth import Authenticator, Credentials, Refusal
+from htmlgraph_server.access.auth import Authenticator, Credentials, Refusal
+from htmlgraph_server.access.token_cache import TokenCache
 from htmlgraph_server.config import Config
 
 TOKEN = "correct-horse-battery"
@@ -19,7 +20,7 @@ FOREIGN = "https://evil.example"
 
 def authenticator(**settings: Any) -> Authenticator:
     """Return the Authenticator of a Config."""
-    return Authenticator(Config(db="unused.db", **settings))
+    return Authenticator(Config(db="unused.db", **settings), TokenCache("unused.db"))
 
 
 def code(

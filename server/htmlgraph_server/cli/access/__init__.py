@@ -1,0 +1,1 @@
+"""``htmlgraph-nb token`` and ``space``."""

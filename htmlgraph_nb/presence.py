@@ -34,7 +34,8 @@ from .html_card import manager_card
 from .paths import default_db
 from .storage.file_table import FileStamp
 from .storage.roster_sync import EndOfFile, RosterSync
-from .storage.store import Job, Store
+from .storage.shared.open_store import clock_for, open_any_store
+from .storage.store import Job
 from .storage.transaction import Transaction
 
 __all__ = ["AgentPresence", "PresenceManager", "PresenceStatus", "Publication", "Receipt"]
@@ -50,7 +51,8 @@ class PresenceManager:
     """The presence of all agents, stored in one SQLite file.
 
     Args:
-        db_path: the file; None: ``HTMLGRAPH_DB``, else a file in the user's data folder.
+        db_path: the file, or ``postgresql://user@host/database``; None: ``HTMLGRAPH_DB``, else a
+            file in the user's data folder.
         idle_timeout_seconds: seconds without an event until ``mark_idle`` marks an agent as idle;
             0: never.
         limits: all timers and limits; replaces ``idle_timeout_seconds``.
@@ -64,7 +66,8 @@ class PresenceManager:
     Raises:
         StoreUnavailable, StoreDamaged, StoreTooNew: the file cannot be used.
 
-    Use it as a context manager, or call ``close``. All methods are thread-safe.
+    Use it as a context manager, or call ``close``. All methods are thread-safe. ``store`` is the open
+    database: whether it can be used, and what others have notified.
     """
 
     def __init__(
@@ -80,26 +83,27 @@ class PresenceManager:
     ) -> None:
         self.limits = limits or Limits(idle_timeout_s=idle_timeout_seconds)
         self.idle_timeout_seconds = self.limits.idle_timeout_s
-        self._clock = clock
-        self._sync = RosterSync(self.limits, price, context_window, clock)
+        location = str(db_path or default_db())
+        self._clock = clock_for(location, clock)
+        self._sync = RosterSync(self.limits, price, context_window, self._clock)
         self._roster = self._sync.roster
         self._broadcast = BroadcastAdapter()
-        self._store = Store(str(db_path or default_db()), self._sync, synchronous=synchronous)
+        self.store = open_any_store(location, self._sync, synchronous, self._clock)
         try:
-            self._store.write(self._sync.load)
+            self.store.write(self._sync.load)
         except BaseException:
-            self._store.close()
+            self.store.close()
             raise
 
     @property
     def db_path(self) -> str:
-        """The database file."""
-        return self._store.path
+        """The database file, or the address of the database without its password."""
+        return self.store.path
 
     @property
     def cursor(self) -> Cursor:
         """The position of this manager in the stream of changes."""
-        return Cursor(self._store.epoch, self._store.seq)
+        return Cursor(self.store.epoch, self.store.seq)
 
     @property
     def forgotten_seq(self) -> int:
@@ -109,7 +113,7 @@ class PresenceManager:
     @property
     def n_queued(self) -> int:
         """Number of writes that wait for their commit."""
-        return self._store.n_queued
+        return self.store.n_queued
 
     @property
     def agents(self) -> dict[str, AgentPresence]:
@@ -117,14 +121,14 @@ class PresenceManager:
 
         The dict is a copy; the objects show the current values, and their fields can be assigned.
         """
-        self._store.sync_external()
+        self.store.sync_external()
         return {agent_id: self._live(presence) for agent_id, presence in self.snapshot().items()}
 
     def _live(self, presence: AgentPresence) -> AgentPresence:
         return LivePresence(presence, self._roster.agents, self._assign)
 
     def _assign(self, event: Event) -> None:
-        self._store.write(lambda tx: self._sync.assign(tx, event))
+        self.store.write(lambda tx: self._sync.assign(tx, event))
 
     def snapshot(self) -> dict[str, AgentPresence]:
         """Return all agents by id as last seen by this process, as fixed AgentPresence objects."""
@@ -136,7 +140,7 @@ class PresenceManager:
 
     def get_agent_presence(self, agent_id: str) -> AgentPresence | None:
         """Return the presence of an agent, as ``agents`` has it; None: unknown agent."""
-        self._store.sync_external()
+        self.store.sync_external()
         state = self._roster.agents.get(agent_id)
         return None if state is None else self._live(state.presence)
 
@@ -187,7 +191,7 @@ class PresenceManager:
             # None after a "forget" event, or after a duplicate event of a removed agent.
             return (state or AgentState.new(event.agent_id, self._clock())).presence
 
-        return self._store.write(job)
+        return self.store.write(job)
 
     def ingest(self, events: Sequence[Event]) -> IngestResult:
         """Ingest events, all or none; they are durable when this returns.
@@ -196,7 +200,7 @@ class PresenceManager:
             InvalidEvent, CapacityError, StoreError: as in ``update_presence``.
         """
         events, received = [event.checked() for event in events], time.monotonic()
-        return self._store.write(lambda tx: self._ingest(tx, events, received))
+        return self.store.write(lambda tx: self._ingest(tx, events, received))
 
     def import_events(
         self,
@@ -213,11 +217,11 @@ class PresenceManager:
         It raises as ``ingest``; then repeat it, or call ``discard_import``.
         """
         events = [event.checked() for event in events]
-        return self._store.write(lambda tx: self._sync.import_events(tx, events, end, files or {}))
+        return self.store.write(lambda tx: self._sync.import_events(tx, events, end, files or {}))
 
     def discard_import(self) -> None:
         """Give up the import of a file: its agents stay as they were, its events stored."""
-        self._store.write(lambda _: self._sync.discard_import())
+        self.store.write(lambda _: self._sync.discard_import())
 
     def submit(self, events: Sequence[Event], received: float) -> Future[IngestResult]:
         """Queue events for the writer thread; the Future is done when they are durable.
@@ -229,11 +233,11 @@ class PresenceManager:
         Raises:
             CapacityError: the write queue is full.
         """
-        return self._store.submit(lambda tx: self._ingest(tx, events, received), len(events))
+        return self.store.submit(lambda tx: self._ingest(tx, events, received), len(events))
 
     def _ingest(self, tx: Transaction, events: Sequence[Event], received: float) -> IngestResult:
         n = self._sync.apply(tx, events, received)
-        return IngestResult(n, len(events) - n, Cursor(self._store.epoch, tx.seq))
+        return IngestResult(n, len(events) - n, Cursor(self.store.epoch, tx.seq))
 
     def submit_resource(
         self,
@@ -254,7 +258,7 @@ class PresenceManager:
 
         The Future raises InvalidEvent if the merged fields exceed MAX_RESOURCE_BYTES.
         """
-        return self._store.submit(
+        return self.store.submit(
             lambda tx: self._sync.put_resource(tx, event, received, status, payload, after)
         )
 
@@ -296,20 +300,20 @@ class PresenceManager:
             return [event.agent_id for event in events]
 
         # Check without the lock first; usually nothing is due.
-        self._store.sync_external()
-        return self._store.write(job) if due() or self._sync.is_ahead else []
+        self.store.sync_external()
+        return self.store.write(job) if due() or self._sync.is_ahead else []
 
     def mark_offline(self, agent_id: str) -> bool:
         """Mark an agent as offline now; return False if the agent is unknown."""
-        return self._store.write(lambda tx: self._offline(tx, agent_id, time.monotonic()))
+        return self.store.write(lambda tx: self._offline(tx, agent_id, time.monotonic()))
 
     def submit_job(self, job: Job[T]) -> Future[T]:
         """Queue a write of a table other than those of events; see ``Store.submit``."""
-        return self._store.submit(job)
+        return self.store.submit(job)
 
     def submit_offline(self, agent_id: str, received: float) -> Future[bool]:
         """Queue ``mark_offline`` for the writer thread."""
-        return self._store.submit(lambda tx: self._offline(tx, agent_id, received))
+        return self.store.submit(lambda tx: self._offline(tx, agent_id, received))
 
     def _offline(self, tx: Transaction, agent_id: str, received: float) -> bool:
         state = self._roster.get(agent_id)
@@ -341,8 +345,8 @@ class PresenceManager:
                 self._sync.apply(tx, [self._by_user(agent_id, "forget")], time.monotonic())
             return known
 
-        found = self._store.write(job)
-        while history and self._store.write(lambda tx: tx.delete_agent(agent_id, 2_000)):
+        found = self.store.write(job)
+        while history and self.store.write(lambda tx: tx.delete_agent(agent_id, 2_000)):
             found = True
         return found
 
@@ -355,7 +359,7 @@ class PresenceManager:
             self._sync.apply(tx, [self._by_user(one, "forget") for one in stale], time.monotonic())
             return stale
 
-        return self._store.write(job)
+        return self.store.write(job)
 
     def delete_history(self, older_than: timedelta, step_rows: int = 2_000) -> int:
         """Delete one batch of the history older than ``older_than``; return the number of rows.
@@ -363,11 +367,11 @@ class PresenceManager:
         Presence and totals are kept. Call it again until it returns 0.
         """
         before = self._clock() - older_than
-        return self._store.write(lambda tx: tx.delete_history(before, step_rows))
+        return self.store.write(lambda tx: tx.delete_history(before, step_rows))
 
     def sync_external(self) -> bool:
         """Apply and publish the commits of other processes; return whether there were any."""
-        return self._store.sync_external()
+        return self.store.sync_external()
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Call ``subscriber`` with the changes of each transaction, after its commit, in order.
@@ -382,7 +386,7 @@ class PresenceManager:
 
     def close(self) -> None:
         """Commit all queued writes and close the file; idempotent."""
-        self._store.close()
+        self.store.close()
 
     def __enter__(self) -> PresenceManager:
         return self

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..core.timestamps import from_micros, to_micros
+from ..storage.schema import MAX_ROWS
 from .fired_alert import ALERT_FIELDS, ALERT_TIMES, Delivery, FiredAlert
 
 MAX_ALERTS = 5_000
@@ -38,15 +39,16 @@ ON CONFLICT (alert_id) DO UPDATE SET
 {", ".join(f"{name} = excluded.{name}" for name in (*_CHANGING, "revision"))}
 """
 _ADD_DELIVERY = """
-INSERT OR IGNORE INTO alert_deliveries (alert_id, about, channel, state, attempts, next_at)
-VALUES (?, ?, ?, 'pending', 0, ?)
+INSERT INTO alert_deliveries (alert_id, about, channel, state, attempts, next_at)
+VALUES (?, ?, ?, 'pending', 0, ?) ON CONFLICT DO NOTHING
 """
+_PUT_META = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 _ORDER = "ORDER BY fired_at DESC, alert_id"
 STATES = {
     "firing": "state = 'firing' AND acknowledged_at IS NULL",
     "acknowledged": "state = 'firing' AND acknowledged_at IS NOT NULL",
     "past": "state = 'resolved'",
-    "all": "1",
+    "all": "1 = 1",
 }
 """State that a reader can ask for → its condition."""
 
@@ -94,7 +96,7 @@ def _trim(db: sqlite3.Connection, now: datetime) -> None:
     db.execute(
         "UPDATE alert_deliveries SET state = 'dropped', last_error = 'too many are pending' "
         "WHERE id IN (SELECT id FROM alert_deliveries WHERE state = 'pending' "
-        "ORDER BY id DESC LIMIT -1 OFFSET ?)",
+        f"ORDER BY id DESC LIMIT {MAX_ROWS} OFFSET ?)",
         (MAX_DELIVERIES,),
     )
 
@@ -122,7 +124,7 @@ def acknowledge_alert(
 def put_muted_until(db: sqlite3.Connection, until: datetime | None) -> None:
     """Store until when all alerts are muted; None: they are not."""
     micros = None if until is None else to_micros(until)
-    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (MUTED_UNTIL, micros))
+    db.execute(_PUT_META, (MUTED_UNTIL, micros))
 
 
 def read_muted_until(db: sqlite3.Connection) -> datetime | None:

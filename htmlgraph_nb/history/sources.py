@@ -18,6 +18,7 @@ from ..core.validation import format_value, shorten
 from ..errors import InvalidEvent, StoreUnavailable
 from ..paths import default_db, running_server
 from ..storage.columnar.reader import max_row_count, read_batches
+from ..storage.postgres.location import is_postgres, without_password
 from ..storage.query import HistoryQuery
 from .file_sources import HistoryFiles, file_format
 
@@ -64,7 +65,8 @@ def resolve_source(source: object) -> str:
         if os.environ.get("HTMLGRAPH_URL"):
             return os.environ["HTMLGRAPH_URL"]
         path = running_server().get("db", "")
-        return path if path and os.path.exists(path) else default_db()
+        is_known = is_postgres(path) or (path and os.path.exists(path))
+        return without_password(path if is_known else default_db())
     if not isinstance(source, str | os.PathLike):
         raise InvalidEvent(_type_error(source), "source")
     location = os.fspath(source)
@@ -74,7 +76,7 @@ def resolve_source(source: object) -> str:
         raise StoreUnavailable(
             f"no database at {location}; did you mean the server http://{location}?"
         )
-    return location
+    return without_password(location)
 
 
 def _type_error(source: object) -> str:
@@ -118,7 +120,7 @@ def list_sources(source: object) -> tuple[dict[str, str], bool]:
 def _matching(location: str) -> list[str]:
     """Return the files that match a pattern; a path or URL is itself."""
     is_path = not glob.has_magic(location) or os.path.exists(location)
-    if location.startswith(URL_SCHEMES) or is_path:
+    if location.startswith(URL_SCHEMES) or is_postgres(location) or is_path:
         return [location]
     paths = sorted(glob.glob(os.path.expanduser(location), recursive=True))
     if not paths:
@@ -184,7 +186,7 @@ def _query_names(
     if location.startswith(URL_SCHEMES):
         rest = Rest(lambda: candidates(location, token))
         return HistoryResult(_server_batches(rest, query), tuple(query.columns))
-    kind = file_format(location)
+    kind = None if is_postgres(location) else file_format(location)
     if kind is not None:
         files = HistoryFiles(location, kind, query)
         batches = files.batches(batch_rows)

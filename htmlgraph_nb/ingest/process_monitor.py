@@ -14,6 +14,7 @@ process is unknown; a server that sees the process reports it again.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import stat
@@ -61,8 +62,7 @@ OUTLIVES_S = 3.0
 MAX_PROCESSES = 2_000
 MAX_SIGHTINGS = 10_000
 _LAST_START = """
-SELECT json_extract(extra, '$.pid'), json_extract(extra, '$.started_at'),
-    json_extract(extra, '$.ticks'), json_extract(extra, '$.place'), ts FROM events
+SELECT extra, ts FROM events
 WHERE event_id > ? AND event_id < ? ORDER BY id DESC LIMIT 1
 """
 
@@ -383,14 +383,18 @@ def read_process_starts(path: str, agent_ids: Iterable[str]) -> dict[str, Report
     with closing(open_reader(path)) as db, sqlite_errors(path):
         for agent_id in agent_ids:
             row = db.execute(_LAST_START, start_ids(agent_id)).fetchone()
-            if row is None or type(row[0]) is not int or not isinstance(row[1], int | float):
+            extra = None if row is None or row[0] is None else json.loads(row[0])
+            if not isinstance(extra, dict):
                 continue
-            pid, started_at, ticks, place, micros = row
+            values = map(extra.get, ("pid", "started_at", "ticks", "place"))
+            pid, started_at, ticks, place = values
+            if type(pid) is not int or not isinstance(started_at, int | float):
+                continue
             process = ProcessId(
                 pid,
                 float(started_at),
                 ticks if type(ticks) is int else None,
                 place if isinstance(place, str) else None,
             )
-            found[agent_id] = ReportedProcess(process, from_micros(micros))
+            found[agent_id] = ReportedProcess(process, from_micros(row[1]))
     return found

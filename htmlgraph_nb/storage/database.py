@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 from ..errors import StoreDamaged, StoreUnavailable
 from ..paths import make_private_folder
 from .file_guard import check_guarded
 from .migrations import SCHEMA_VERSION, check_version, migrate
+from .postgres.location import is_postgres
 from .row_writer import MAX_NULL_PATTERNS
 
 SYNCHRONOUS_MODES = ("OFF", "NORMAL", "FULL", "EXTRA")
@@ -136,13 +137,19 @@ def _result_code(error: sqlite3.Error) -> int:
 def open_reader(path: str) -> sqlite3.Connection:
     """Return a read-only connection to an existing file, usable from any one thread at a time.
 
-    A file of an older version is migrated first.
+    A file of an older version is migrated first. The path can be an address of PostgreSQL.
 
     Raises:
         StoreUnavailable: the file does not exist or cannot be read.
         StoreDamaged: the file is empty or not a valid database of this program.
         StoreTooNew: a newer version wrote the file.
     """
+    if is_postgres(path):
+        # psycopg is an extra, and takes as long to load as all of SQLite's modules.
+        from .postgres.sessions import open_postgres_reader
+
+        # It has the methods that are used here.
+        return cast("sqlite3.Connection", open_postgres_reader(path))
     check_guarded(path)
     if not os.path.exists(path):
         raise StoreUnavailable(f"no database at {path}; create one with: htmlgraph-nb serve")

@@ -17,8 +17,8 @@ from ..core.model import Event
 from ..core.roster import TIMER_SETTINGS, Limits, Roster
 from ..core.status_rules import StatusDecision
 from ..core.timestamps import EPOCH, from_micros
+from .commit.string_ids import DecisionKey, decision_id, decision_key
 from .schema import UNDECIDED_SEQ, select_history
-from .transaction import DecisionKey, decision_id, decision_key
 
 _FIELDS = (
     *("agent_id", "event_type", "session_id", "tool_name", "tool_use_id"),

@@ -15,8 +15,8 @@ from .database import select_in
 DEDUP_RULES = DedupRules(AGENTS.values())
 
 _COUNT = (
-    "SELECT source, count(*), max(event_id = ? OR (? AND ts = ?)), max(ts) FROM observations "
-    "WHERE dedup_key = ? AND ts BETWEEN ? AND ? GROUP BY source"
+    "SELECT source, count(*), max(CASE WHEN event_id = ? OR (? = 1 AND ts = ?) THEN 1 ELSE 0 END), "
+    "max(ts) FROM observations WHERE dedup_key = ? AND ts BETWEEN ? AND ? GROUP BY source"
 )
 _TOKEN_SOURCES = "SELECT source, min(ts) FROM observations WHERE dedup_key = ? GROUP BY source"
 _ADD = "INSERT INTO observations (ts, dedup_key, source, event_id) VALUES (?, ?, ?, ?)"

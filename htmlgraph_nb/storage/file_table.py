@@ -9,7 +9,10 @@ from contextlib import closing
 FileStamp = tuple[int, int]
 """Size of a file in bytes and its modification time in nanoseconds since 1970."""
 
-_PUT = "INSERT OR REPLACE INTO session_files (path, size, mtime_ns) VALUES (?, ?, ?)"
+_PUT = (
+    "INSERT INTO session_files (path, size, mtime_ns) VALUES (?, ?, ?) "
+    "ON CONFLICT (path) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns"
+)
 _DELETE = "DELETE FROM session_files WHERE path = ?"
 
 

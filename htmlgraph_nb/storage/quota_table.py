@@ -19,6 +19,7 @@ from ..core.validation import (
     validate_string,
 )
 from ..errors import InvalidEvent
+from .schema import MAX_ROWS
 
 MAX_WINDOWS = 16
 """Most windows of one event that are stored."""
@@ -96,9 +97,10 @@ ON CONFLICT (account, window) DO UPDATE SET
 {", ".join(f"{name} = excluded.{name}" for name in Quota._fields[2:])}
 WHERE excluded.reported_at >= quotas.reported_at
 """
-_TRIM = """
+_ORDER = "account, coalesce(minutes, -1), window"
+_TRIM = f"""
 DELETE FROM quotas WHERE (account, window) IN
-    (SELECT account, window FROM quotas ORDER BY reported_at DESC LIMIT -1 OFFSET ?)
+    (SELECT account, window FROM quotas ORDER BY reported_at DESC LIMIT {MAX_ROWS} OFFSET ?)
 """
 
 
@@ -116,7 +118,7 @@ def put_quotas(db: sqlite3.Connection, event: Event, at: datetime) -> None:
 
 def read_quotas(db: sqlite3.Connection) -> list[Quota]:
     """Return the last report of each window, sorted by account and length of the window."""
-    query = f"SELECT {', '.join(Quota._fields)} FROM quotas ORDER BY account, minutes, window"
+    query = f"SELECT {', '.join(Quota._fields)} FROM quotas ORDER BY {_ORDER}"
     with closing(db.execute(query)) as rows:
         return [_from_row(Quota(*row)) for row in rows]
 

@@ -25,9 +25,16 @@ class RowWriter:
         verb: "INSERT" or "INSERT OR REPLACE".
         table: name of the table. It and the column names are trusted.
         columns: column names, in the order of the values of a row.
+
+    Attributes:
+        table, columns: as given.
+        replaces: whether a row replaces the one with its primary key.
     """
 
     def __init__(self, verb: str, table: str, columns: Sequence[str]) -> None:
+        self.table = table
+        self.columns = columns
+        self.replaces = verb != "INSERT"
         self._prefix = f"{verb} INTO {table} ({', '.join(columns)}) VALUES "
         self._statements: dict[NullPattern, str] = {}
 

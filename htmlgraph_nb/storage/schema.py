@@ -168,3 +168,6 @@ UNDECIDED_SEQ = "undecided_seq"
 
 SEQ_FLOOR = "seq_floor"
 """Key in ``meta``: events get numbers above it, because the file once had events up to it."""
+
+MAX_ROWS = 2**62
+"""A LIMIT that no table reaches, where an OFFSET needs one."""

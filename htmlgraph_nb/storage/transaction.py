@@ -28,13 +28,13 @@ from ..core.protocol import encode_json
 from ..core.status_rules import StatusDecision
 from ..core.timestamps import from_micros, to_micros
 from ..errors import InvalidEvent
+from .commit.string_ids import MAX_NAMES, StringIds, decision_id, decision_key
 from .database import select_in
 from .dedup_table import Deduplicator, TokenSourceCache
 from .identity_table import Identities, KnownEvent, related_ids
 from .row_writer import RowWriter
 from .schema import EVENT_COLUMNS, NAMED, PLAIN
 
-_MAX_NAMES = 50_000
 _named_fields = attrgetter(*NAMED.values())
 _FIRST_LABEL = [*NAMED.values()].index(LABELS[0])
 _LABELS = slice(_FIRST_LABEL, _FIRST_LABEL + len(LABELS))
@@ -44,51 +44,15 @@ _PRESENCE_ROW = (*PRESENCE_COLUMNS, "evidence")
 _events = RowWriter("INSERT", "events", EVENT_COLUMNS)
 _presences = RowWriter("INSERT OR REPLACE", "agent_presence", _PRESENCE_ROW)
 _KNOWN_IDS = "SELECT event_id, input_hash IS NULL, ts FROM events WHERE event_id IN ({})"
-_ADD_DECISION = (
-    "INSERT OR IGNORE INTO decisions (status, detail, reason, attention) VALUES (?, ?, ?, ?)"
+_PUT_RESOURCE = (
+    "INSERT INTO features VALUES (?, ?, ?, ?, ?) ON CONFLICT (resource_type, resource_id) "
+    "DO UPDATE SET status = excluded.status, payload = excluded.payload, seq = excluded.seq"
 )
 _ADD_HASH = "UPDATE events SET input_hash = ? WHERE event_id = ? AND input_hash IS NULL"
-_GET_DECISION = "SELECT id FROM decisions WHERE (status, detail, reason, attention) = (?, ?, ?, ?)"
 
 
 MAX_RESOURCE_BYTES = 65_536
 """Maximum size of the merged fields of a feature, track or spike, as JSON."""
-
-
-DecisionKey = tuple[str, str, str, bool]
-"""Status, detail, reason and attention of a row of ``decisions``."""
-
-
-def decision_key(decision: StatusDecision | AgentPresence) -> DecisionKey:
-    """Return the key in ``decisions`` of a decision, or of the one that a presence holds."""
-    return decision.status._value_, decision.detail, decision.reason or "", decision.attention
-
-
-def decision_id(db: sqlite3.Connection, ids: dict[DecisionKey, int], key: DecisionKey) -> int:
-    """Return the id of a decision, which is added if it is new.
-
-    Args:
-        ids: a cache of ids; it is filled, and cleared when it has become too large.
-    """
-    if key not in ids:
-        if len(ids) > _MAX_NAMES:
-            ids.clear()
-        db.execute(_ADD_DECISION, key)
-        ids[key] = int(db.execute(_GET_DECISION, key).fetchone()[0])
-    return ids[key]
-
-
-class StringIds:
-    """Ids of interned strings, cached across transactions; cleared when one fails."""
-
-    def __init__(self) -> None:
-        self.ids: dict[str, int] = {}
-        self.decision_ids: dict[DecisionKey, int] = {}
-
-    def clear(self) -> None:
-        """Drop all ids; they are read again from the file."""
-        self.ids.clear()
-        self.decision_ids.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,9 +196,9 @@ class Transaction:
 
     def _intern(self, name: str) -> int:
         ids = self._string_ids.ids
-        if len(ids) > _MAX_NAMES:
+        if len(ids) > MAX_NAMES:
             ids.clear()
-        self._db.execute("INSERT OR IGNORE INTO names (name) VALUES (?)", (name,))
+        self._db.execute("INSERT INTO names (name) VALUES (?) ON CONFLICT DO NOTHING", (name,))
         row = self._db.execute("SELECT id FROM names WHERE name = ?", (name,)).fetchone()
         string_id = ids[name] = int(row[0])
         return string_id
@@ -242,14 +206,17 @@ class Transaction:
     def flush(self) -> None:
         """Insert the added events, and add the hashes of their duplicates."""
         if self._rows:
-            _events.write(self._db, self._rows)
+            self._insert(_events, self._rows)
         if self._late_hashes:
             self._db.executemany(_ADD_HASH, self._late_hashes)
         self._deduplicator.add_hashes()
 
     def put_presence(self, states: Iterable[AgentState]) -> None:
         """Store the states of agents."""
-        _presences.write(self._db, map(_presence_row, states))
+        self._insert(_presences, map(_presence_row, states))
+
+    def _insert(self, writer: RowWriter, rows: Iterable[Sequence[Any]]) -> None:
+        writer.write(self._db, rows)
 
     def delete_presence(self, agent_ids: Sequence[str]) -> None:
         """Delete agents, and record that agents were deleted at this seq."""
@@ -323,7 +290,7 @@ class Transaction:
     ) -> None:
         """Store the status and payload of a feature, track or spike at the current seq."""
         self._db.execute(
-            "INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?, ?)",
+            _PUT_RESOURCE,
             (resource_type, resource_id, status, json.dumps(payload), self.seq),
         )
 

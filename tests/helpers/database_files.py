@@ -11,6 +11,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from htmlgraph_nb.storage.database import open_reader
+from htmlgraph_nb.storage.postgres.location import is_postgres
+
 
 def history_rows(path: str, columns: str = "seq") -> list[tuple[Any, ...]]:
     """Return the rows of the history view, read with plain SQLite."""
@@ -18,8 +21,9 @@ def history_rows(path: str, columns: str = "seq") -> list[tuple[Any, ...]]:
 
 
 def query_rows(path: str, text: str) -> list[tuple[Any, ...]]:
-    """Return the rows of a query, read with plain SQLite."""
-    with closing(sqlite3.connect(path)) as db:
+    """Return the rows of a query, read with plain SQLite, or with PostgreSQL."""
+    db = open_reader(path) if is_postgres(path) else sqlite3.connect(path)
+    with closing(db):
         return db.execute(text).fetchall()
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.jupyter_server import running_jupyter_server
+from tests.helpers.postgres import PostgresServer, make_server
 from tests.helpers.server_process import Server, running
 
 Serve = Callable[..., Server]
@@ -49,6 +50,23 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             return stack.enter_context(running(folder, *flags, command=command, environ=environ))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A server of PostgreSQL for the whole run; a test that kills it starts its own."""
+    server = make_server(durable=False)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Path or address of a database that does not exist yet, of each kind."""
+    if request.param == "sqlite":
+        return str(tmp_path / "h.db")
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.new_url()
 
 
 @pytest.fixture

@@ -32,9 +32,9 @@ VALUES = {
 
 
 @pytest.fixture
-def manager(tmp_path: Path) -> Iterator[PresenceManager]:
+def manager(database: str) -> Iterator[PresenceManager]:
     """A manager with its own file and the clock of the machine."""
-    with PresenceManager(str(tmp_path / "h.db")) as opened:
+    with PresenceManager(database) as opened:
         yield opened
 
 

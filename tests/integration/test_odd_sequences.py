@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -32,9 +31,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def manager(tmp_path: Path, clock: Clock) -> Iterator[PresenceManager]:
+def manager(database: str, clock: Clock) -> Iterator[PresenceManager]:
     """A manager with its own file."""
-    with PresenceManager(str(tmp_path / "h.db"), clock=clock) as opened:
+    with PresenceManager(database, clock=clock) as opened:
         yield opened
 
 

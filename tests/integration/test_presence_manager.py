@@ -44,9 +44,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def manager(tmp_path: Path, clock: Clock) -> Iterator[PresenceManager]:
-    """A manager with its own file."""
-    with PresenceManager(str(tmp_path / "h.db"), clock=clock) as opened:
+def manager(database: str, clock: Clock) -> Iterator[PresenceManager]:
+    """A manager with its own database."""
+    with PresenceManager(database, clock=clock) as opened:
         yield opened
 
 
@@ -139,11 +139,12 @@ class AsyncSessions(Sessions):
         self.messages.append(message)
 
 
-@pytest.mark.parametrize("sessions", [Sessions(), AsyncSessions()])
+@pytest.mark.parametrize("kind", [Sessions, AsyncSessions])
 def test_websocket_manager_receives_the_message(
-    manager: PresenceManager, sessions: Sessions
+    manager: PresenceManager, kind: type[Sessions]
 ) -> None:
     """Without a running loop it has been called when update_presence returns."""
+    sessions = kind()
     presence = manager.update_presence("a", {"tool_name": "Bash"}, sessions)
     (message,) = sessions.messages
     assert {name: message[name] for name in ("type", "event_type", "agent_id", "presence")} == {
@@ -349,12 +350,10 @@ def test_snapshot_is_consistent_during_writes(manager: PresenceManager) -> None:
     assert set(manager.snapshot()) == alive
 
 
-def test_full_roster_removes_offline_agents_first(tmp_path: Path, clock: Clock) -> None:
+def test_full_roster_removes_offline_agents_first(database: str, clock: Clock) -> None:
     """New agents find room, those that work stay, and the removal is an event like any other."""
     changes: list[Publication] = []
-    with PresenceManager(
-        str(tmp_path / "h.db"), limits=Limits(max_agents=100), clock=clock
-    ) as manager:
+    with PresenceManager(database, limits=Limits(max_agents=100), clock=clock) as manager:
         manager.ingest([Event(agent_id=f"gone{n}", event_type="session_end") for n in range(99)])
         manager.update_presence("works", "prompt")
         manager.subscribe(changes.append)
@@ -369,11 +368,11 @@ def test_full_roster_removes_offline_agents_first(tmp_path: Path, clock: Clock) 
 
 
 def test_full_roster_of_working_agents_has_room_for_other_sources(
-    tmp_path: Path, clock: Clock
+    database: str, clock: Clock
 ) -> None:
     """A program that reports many agents cannot keep out the hooks of coding agents."""
     limits = Limits(max_agents=90)
-    with PresenceManager(str(tmp_path / "h.db"), limits=limits, clock=clock) as manager:
+    with PresenceManager(database, limits=limits, clock=clock) as manager:
         manager.ingest([Event(agent_id=f"p{n}", event_type="prompt") for n in range(90)])
         for n in range(30):
             event = {"event_type": "prompt", "source": "claude-hook"}
@@ -382,5 +381,5 @@ def test_full_roster_of_working_agents_has_room_for_other_sources(
             manager.update_presence("h30", {"event_type": "prompt", "source": "claude-hook"})
         with pytest.raises(CapacityError, match="agents: at most 90 allowed"):
             manager.update_presence("p90", "prompt")
-    with PresenceManager(str(tmp_path / "h.db"), limits=limits, clock=clock) as manager:
+    with PresenceManager(database, limits=limits, clock=clock) as manager:
         assert len(manager.snapshot()) == 90

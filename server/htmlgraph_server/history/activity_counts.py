@@ -37,10 +37,10 @@ def _ids_of(names: tuple[str, ...]) -> str:
 
 # Events of the timer and of a user are not activity of the agent.
 _COUNT = f"""
-    SELECT agent, min(ts, :now) / {_MINUTE} AS minute, count(*),
-        sum(status IS 1 OR type IN {_ids_of(tuple(sorted(ERROR_TYPES)))})
+    SELECT agent, (CASE WHEN ts > ? THEN ? ELSE ts END) / {_MINUTE} AS minute, count(*),
+        sum(CASE WHEN status = 1 OR type IN {_ids_of(tuple(sorted(ERROR_TYPES)))} THEN 1 ELSE 0 END)
     FROM events
-    WHERE id > :after AND id <= :last AND ts >= :since
+    WHERE id > ? AND id <= ? AND ts >= ?
         AND (source IS NULL OR source NOT IN {_ids_of(("timer",))})
         AND type NOT IN {_ids_of(("offline", "forget"))}
     GROUP BY agent, minute
@@ -74,7 +74,7 @@ class ActivityCounts:
             self._counts.clear()
             ranges = _recent_ranges(db, last, since)
         for after, until in ranges:
-            params = {"after": after, "last": until, "since": since, "now": micros}
+            params = (micros, micros, after, until, since)
             for agent, minute, events, errors in db.execute(_COUNT, params):
                 self._add(agent, minute, events, errors)
         self._last_id = last

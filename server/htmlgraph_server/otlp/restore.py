@@ -18,7 +18,7 @@ SELECT session.name, e.event_id LIKE '{METRIC_ID_PREFIX}%' AS is_metric, max(e.t
     JOIN names session ON session.id = e.session
     JOIN names type ON type.id = e.type AND type.name = 'completion'
     JOIN names source ON source.id = e.source AND source.name = '{SOURCE}'
-    GROUP BY session.name, is_metric
+    GROUP BY 1, 2
 """
 
 

@@ -229,7 +229,7 @@ def test_token_sources_of_two_exporting_processes_count_once() -> None:
     assert ingest_all(session, [*exported, *completions])["tokens"] == session.n_tokens
 
 
-def test_token_sources_of_another_process_count(tmp_path: Path) -> None:
+def test_token_sources_of_another_process_count(database: str) -> None:
     """A token counter stored by another process excludes later completions."""
     session = simulate_session("claude", [[]], same_counts=False, ended=False)
     completion_event = next(event for event in session.file if event.event_type == "completion")
@@ -250,19 +250,19 @@ def test_token_sources_of_another_process_count(tmp_path: Path) -> None:
         extra=None,
         timestamp=session.end + timedelta(seconds=30),
     )
-    path, after = str(tmp_path / "h.db"), session.end + timedelta(seconds=99)
+    path, after = database, session.end + timedelta(seconds=99)
     with PresenceManager(path, clock=lambda: after) as first_source, PresenceManager(path) as other:
         assert first_source.ingest([late]).accepted == 1
         assert other.ingest([counter]).accepted == 1
         assert first_source.ingest([early]).accepted == 0
 
 
-def test_token_sources_of_failed_transaction_do_not_count(tmp_path: Path) -> None:
+def test_token_sources_of_failed_transaction_do_not_count(database: str) -> None:
     """A rolled-back token counter excludes no completion."""
     session = simulate_session("claude", [[]], same_counts=False, ended=False)
     completion_event = next(event for event in session.file if event.event_type == "completion")
     counter = replace(completion_event, event_id="metric:1", source="otlp", extra=None)
-    with PresenceManager(str(tmp_path / "h.db")) as manager:
+    with PresenceManager(database) as manager:
         listener = manager._store._listener
         flush = listener.flush
 
@@ -276,7 +276,7 @@ def test_token_sources_of_failed_transaction_do_not_count(tmp_path: Path) -> Non
         assert manager.ingest([completion_event]).accepted == 1
 
 
-def test_subagent_of_two_sources_counts_once(tmp_path: Path) -> None:
+def test_subagent_of_two_sources_counts_once(database: str) -> None:
     """Start and end of a subagent count once from hooks and file."""
     main, child = (agent_id_of(name, "claude") for name in (SESSION, "ab12cd34ef567890"))
     payload = {"session_id": SESSION, "agent_id": "ab12cd34ef567890", "agent_type": "Explore"}
@@ -293,7 +293,7 @@ def test_subagent_of_two_sources_counts_once(tmp_path: Path) -> None:
         replace(event, source="claude-session", event_id=f"f{index}")
         for index, event in enumerate(hooks)
     ]
-    with PresenceManager(str(tmp_path / "h.db")) as manager:
+    with PresenceManager(database) as manager:
         assert manager.ingest(hooks).accepted == 4
         assert manager.ingest(filed).accepted == 0
         assert {main, child} == set(manager.agents)

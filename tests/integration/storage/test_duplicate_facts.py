@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -17,6 +14,7 @@ from htmlgraph_nb.core.model import AgentPresence, Event
 from htmlgraph_nb.history.load import load_history
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.storage.columnar.sealing import seal
+from tests.helpers.database_files import query_rows
 
 SESSION = "0b9d6f4e-3d52-4a7c-9f10-5a1c2e8b7d66"
 AGENT = "claude-0b9d6f4e"
@@ -51,8 +49,8 @@ STOP = event(6, "stop", "claude-hook", event_id="s1", cwd="/home/user/shop")
 
 
 @pytest.fixture
-def manager(tmp_path: Path) -> Iterator[PresenceManager]:
-    with PresenceManager(str(tmp_path / "a.db"), clock=lambda: NOW) as manager:
+def manager(database: str) -> Iterator[PresenceManager]:
+    with PresenceManager(database, clock=lambda: NOW) as manager:
         yield manager
 
 
@@ -116,9 +114,8 @@ def tool(source: str, hashed: int | None = None, **fields: object) -> Event:
 
 def hashes(manager: PresenceManager) -> list[int | None]:
     """Return the stored hashes of tool calls, as SQL and frames show them."""
-    with closing(sqlite3.connect(manager.db_path)) as db:
-        rows = db.execute("SELECT input_hash FROM history WHERE tool_name = 'Bash' ORDER BY seq")
-        found = [row[0] for row in rows]
+    text = "SELECT input_hash FROM history WHERE tool_name = 'Bash' ORDER BY seq"
+    found = [row[0] for row in query_rows(manager.db_path, text)]
     frame = load_history(manager.db_path, tools="Bash", columns=["input_hash"])
     assert [None if pd.isna(value) else value for value in frame["input_hash"]] == found
     return found

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,13 +13,14 @@ from htmlgraph_nb.coding_agents.claude.session import ClaudeSession
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.presence import PresenceManager
 from tests.helpers.claude_lines import CALL, call, completion, result, user
+from tests.helpers.database_files import query_rows
 from tests.helpers.session_lines import MAIN, SESSION, START, at, once, read
 
 
 @pytest.fixture
-def manager(tmp_path: Path) -> Iterator[PresenceManager]:
+def manager(database: str) -> Iterator[PresenceManager]:
     """Return an empty database."""
-    with PresenceManager(tmp_path / "htmlgraph.db") as opened:
+    with PresenceManager(database) as opened:
         yield opened
 
 
@@ -38,9 +36,8 @@ def file_events(session: str = SESSION, **fields: Any) -> list[Event]:
 
 def n_answers(manager: PresenceManager) -> int:
     """Return the number of stored completions."""
-    with closing(sqlite3.connect(manager.db_path)) as db:
-        query = "SELECT count(*) FROM history WHERE event_type = 'completion'"
-        return int(db.execute(query).fetchone()[0])
+    query = "SELECT count(*) FROM history WHERE event_type = 'completion'"
+    return int(query_rows(manager.db_path, query)[0][0])
 
 
 def test_answers_with_one_id_are_all_stored(manager: PresenceManager) -> None:
@@ -98,8 +95,7 @@ def hook(name: str, seconds: float, call: str = "Bash:0", **fields: Any) -> list
 
 def stored(manager: PresenceManager, *kinds: str) -> int:
     """Return the number of stored events of some types."""
-    with closing(sqlite3.connect(manager.db_path)) as db:
-        rows = db.execute("SELECT event_type, count(*) FROM history GROUP BY 1").fetchall()
+    rows = query_rows(manager.db_path, "SELECT event_type, count(*) FROM history GROUP BY 1")
     counts = dict(rows)
     return sum(counts.get(kind, 0) for kind in kinds)
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,12 +12,13 @@ from htmlgraph_nb.core.changes import ChangeBatch
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.history.load import load_history
 from htmlgraph_nb.presence import PresenceManager
+from tests.helpers.database_files import history_rows
 
 
 @pytest.fixture
-def manager(tmp_path: Path) -> Iterator[PresenceManager]:
+def manager(database: str) -> Iterator[PresenceManager]:
     """A manager with its own file."""
-    with PresenceManager(str(tmp_path / "h.db")) as opened:
+    with PresenceManager(database) as opened:
         yield opened
 
 
@@ -50,19 +48,17 @@ def roots(path: str) -> list[tuple[str, str]]:
     """Return agent and root of each stored event, read as a frame and by SQL."""
     frame = load_history(path, columns=["agent_id", "root_agent_id"])
     found = [*frame.astype("str").itertuples(index=False, name=None)]
-    with closing(sqlite3.connect(path)) as db:
-        rows = db.execute("SELECT agent_id, root_agent_id FROM history ORDER BY seq").fetchall()
-    assert rows == found
+    assert history_rows(path, "agent_id, root_agent_id") == found
     return found
 
 
-def test_apply_stores_root_of_subagents(manager: PresenceManager, tmp_path: Path) -> None:
+def test_apply_stores_root_of_subagents(manager: PresenceManager, database: str) -> None:
     """Subagents of subagents have the same root, with and without a parent in the event."""
     manager.update_presence("main", "prompt")
     manager.update_presence("child", {"event_type": "prompt", "parent_agent_id": "main"})
     manager.update_presence("grandchild", {"event_type": "prompt", "parent_agent_id": "child"})
     manager.update_presence("grandchild", "stop")
-    assert roots(str(tmp_path / "h.db")) == [
+    assert roots(database) == [
         ("main", "main"),
         ("child", "main"),
         ("grandchild", "main"),
@@ -70,7 +66,7 @@ def test_apply_stores_root_of_subagents(manager: PresenceManager, tmp_path: Path
     ]
 
 
-def test_apply_stores_root_before_parent_is_known(manager: PresenceManager, tmp_path: Path) -> None:
+def test_apply_stores_root_before_parent_is_known(manager: PresenceManager, database: str) -> None:
     """An event names its parent before that has reported anything, or before it names its own."""
     events: list[dict[str, Any]] = [
         {"agent_id": "grandchild", "event_type": "prompt", "parent_agent_id": "child"},
@@ -79,7 +75,7 @@ def test_apply_stores_root_before_parent_is_known(manager: PresenceManager, tmp_
         {"agent_id": "grandchild", "event_type": "stop"},
     ]
     manager.ingest([Event(**event) for event in events])
-    assert roots(str(tmp_path / "h.db")) == [
+    assert roots(database) == [
         ("grandchild", "child"),
         ("child", "child"),
         ("child", "main"),
@@ -87,25 +83,25 @@ def test_apply_stores_root_before_parent_is_known(manager: PresenceManager, tmp_
     ]
 
 
-def test_apply_stores_root_of_removed_agent(manager: PresenceManager, tmp_path: Path) -> None:
+def test_apply_stores_root_of_removed_agent(manager: PresenceManager, database: str) -> None:
     """The event that removes an agent has the root that it had."""
     manager.update_presence("child", {"event_type": "prompt", "parent_agent_id": "main"})
     manager.forget("child")
-    assert roots(str(tmp_path / "h.db")) == [("child", "main"), ("child", "main")]
+    assert roots(database) == [("child", "main"), ("child", "main")]
 
 
-def test_apply_of_loop_stores_agent_as_root(manager: PresenceManager, tmp_path: Path) -> None:
+def test_apply_of_loop_stores_agent_as_root(manager: PresenceManager, database: str) -> None:
     """Agents that are each other's parents end no search, and neither is above the other."""
     manager.update_presence("a", {"event_type": "prompt", "parent_agent_id": "b"})
     manager.update_presence("b", {"event_type": "prompt", "parent_agent_id": "a"})
     manager.update_presence("a", "stop")
     manager.update_presence("own", {"event_type": "prompt", "parent_agent_id": "own"})
-    assert roots(str(tmp_path / "h.db")) == [("a", "b"), ("b", "b"), ("a", "a"), ("own", "own")]
+    assert roots(database) == [("a", "b"), ("b", "b"), ("a", "a"), ("own", "own")]
 
 
-def test_apply_stores_root_of_parent_known_by_another_process(tmp_path: Path) -> None:
+def test_apply_stores_root_of_parent_known_by_another_process(database: str) -> None:
     """Each process knows the agents that the others have committed."""
-    path = str(tmp_path / "h.db")
+    path = database
     with PresenceManager(path) as first, PresenceManager(path) as second:
         first.update_presence("child", {"event_type": "prompt", "parent_agent_id": "main"})
         second.update_presence("grandchild", {"event_type": "prompt", "parent_agent_id": "child"})

@@ -22,7 +22,8 @@ from htmlgraph_nb.errors import (
     StoreUnavailable,
 )
 from htmlgraph_nb.presence import PresenceManager
-from htmlgraph_nb.storage.store import MAX_QUEUED_ROWS, Store
+from htmlgraph_nb.storage.commit.write_queue import MAX_QUEUED_ROWS
+from htmlgraph_nb.storage.store import Store
 from htmlgraph_nb.storage.transaction import Transaction
 from tests.helpers.database_files import history_rows, run_python
 

@@ -32,10 +32,10 @@ def path(tmp_path: Path) -> str:
     return str(tmp_path / "shared.db")
 
 
-def test_managers_in_one_process_share_state(path: str) -> None:
+def test_managers_in_one_process_share_state(database: str) -> None:
     """A write of one manager is durable, visible to the other and has a unique seq."""
     dice = random.Random(3)
-    with PresenceManager(path) as first, PresenceManager(path) as second:
+    with PresenceManager(database) as first, PresenceManager(database) as second:
         seqs_of: dict[PresenceManager, list[int]] = {first: [], second: []}
         for manager in seqs_of:
             manager.subscribe(
@@ -55,7 +55,7 @@ def test_managers_in_one_process_share_state(path: str) -> None:
         for seqs in seqs_of.values():
             assert seqs == sorted(set(seqs)), "changes were published out of order or twice"
             assert seqs[-1] == 300
-    assert history_rows(path) == [(seq,) for seq in range(1, 301)]
+    assert history_rows(database) == [(seq,) for seq in range(1, 301)]
 
 
 def test_sync_external_loads_all_changes(path: str) -> None:

@@ -1,0 +1,1 @@
+"""The store that several servers on several machines share: a PostgreSQL database."""

@@ -66,8 +66,7 @@ class PresenceManager:
     Raises:
         StoreUnavailable, StoreDamaged, StoreTooNew: the file cannot be used.
 
-    Use it as a context manager, or call ``close``. All methods are thread-safe. ``store`` is the open
-    database: whether it can be used, and what others have notified.
+    Use it as a context manager, or call ``close``. All methods are thread-safe.
     """
 
     def __init__(

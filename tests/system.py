@@ -1,4 +1,4 @@
-"""Checks for Chromium and Node.js and installs them on Debian; standard library only."""
+"""Checks for Chromium, PostgreSQL and Node.js; installs them on Debian; standard library only."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 from tests.helpers.chromium import VARIABLE, ChromiumMissing, find_chromium
+from tests.helpers.postgres_folder import PostgresMissing, find_postgres
 
 _NODE = """
 import subprocess
@@ -21,7 +22,7 @@ class SystemIncomplete(Exception):
 
 
 def install_missing(python: Path) -> None:
-    """Make sure that Chromium is installed and playwright's Node.js runs.
+    """Make sure that Chromium and PostgreSQL are installed and playwright's Node.js runs.
 
     Args:
         python: the Python of an environment with playwright.
@@ -45,6 +46,10 @@ def _missing(python: Path) -> dict[str, str]:
         if os.environ.get(VARIABLE):
             raise SystemIncomplete(str(error)) from None
         missing["chromium"] = str(error)
+    try:
+        print("PostgreSQL:", find_postgres(), flush=True)
+    except PostgresMissing as error:
+        missing["postgresql"] = str(error)
     node = subprocess.run([str(python), "-c", _NODE], capture_output=True, text=True)
     if node.returncode != 0:
         missing["libatomic1"] = (

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..core.timestamps import from_micros, to_micros
-from ..storage.schema import MAX_ROWS
+from ..storage.schema import MAX_ROWS, PUT_META
 from .fired_alert import ALERT_FIELDS, ALERT_TIMES, Delivery, FiredAlert
 
 MAX_ALERTS = 5_000
@@ -42,7 +42,6 @@ _ADD_DELIVERY = """
 INSERT INTO alert_deliveries (alert_id, about, channel, state, attempts, next_at)
 VALUES (?, ?, ?, 'pending', 0, ?) ON CONFLICT DO NOTHING
 """
-_PUT_META = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 _ORDER = "ORDER BY fired_at DESC, alert_id"
 STATES = {
     "firing": "state = 'firing' AND acknowledged_at IS NULL",
@@ -124,7 +123,7 @@ def acknowledge_alert(
 def put_muted_until(db: sqlite3.Connection, until: datetime | None) -> None:
     """Store until when all alerts are muted; None: they are not."""
     micros = None if until is None else to_micros(until)
-    db.execute(_PUT_META, (MUTED_UNTIL, micros))
+    db.execute(PUT_META, (MUTED_UNTIL, micros))
 
 
 def read_muted_until(db: sqlite3.Connection) -> datetime | None:

@@ -171,3 +171,5 @@ SEQ_FLOOR = "seq_floor"
 
 MAX_ROWS = 2**62
 """A LIMIT that no table reaches, where an OFFSET needs one."""
+PUT_META = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+"""Statement that stores a key and its value."""

@@ -11,11 +11,11 @@ import socket
 import subprocess
 import tempfile
 import time
-from functools import cache
 from pathlib import Path
 
 import psycopg
 
+from tests.helpers.postgres_folder import PostgresMissing, find_postgres
 from tests.helpers.wait import wait_until
 
 _SETTINGS = """
@@ -31,30 +31,6 @@ max_wal_senders = 4
 hot_standby = on
 """
 PASSWORD = "not-a-secret-7"
-
-
-class PostgresMissing(Exception):
-    """PostgreSQL is not installed."""
-
-
-@cache
-def find_postgres() -> Path:
-    """Return the folder with PostgreSQL's programs; Debian keeps them out of PATH.
-
-    Raises:
-        PostgresMissing: there is none.
-    """
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_version, reverse=True)
-    found = shutil.which("postgres")
-    folders += [Path(found).resolve().parent] if found else []
-    for folder in folders:
-        if (folder / "initdb").exists():
-            return folder
-    raise PostgresMissing("PostgreSQL is missing (Debian: apt-get install postgresql)")
-
-
-def _version(folder: Path) -> tuple[int, ...]:
-    return tuple(int(part) for part in folder.parent.name.split(".") if part.isdigit())
 
 
 def _free_port() -> int:

@@ -109,7 +109,7 @@ class PostgresStore(WriteQueue[Transaction]):
             return self._transact([], read_only=True)
 
     def sync_notified(self) -> bool:
-        """As ``sync_external``, but without a query unless there was a notification or QUIET_POLL_S."""
+        """As ``sync_external``, but ask the database only if notified, or after QUIET_POLL_S."""
         self._watch.listen()
         if not self._is_behind() and time.monotonic() < self._next_poll:
             return False

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from htmlgraph_nb.core.validation import MAX_ID_CHARS, shorten, validate_string
 from htmlgraph_nb.errors import ConfigError, InvalidEvent
+from htmlgraph_nb.storage.schema import PUT_META
 
 from .identity import DEFAULT_SPACE, Identity, Right
 
@@ -139,7 +140,7 @@ def _check_text(flag: str, text: str, max_chars: int) -> None:
 
 def _advance(db: sqlite3.Connection) -> int:
     revision = tokens_revision(db) + 1
-    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (TOKENS_REVISION, revision))
+    db.execute(PUT_META, (TOKENS_REVISION, revision))
     return revision
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from ..core.agent_state import AgentState
+from ..core.model import Event
 from ..core.timestamps import EPOCH
 
 
@@ -104,3 +105,14 @@ def merge_states(own: AgentState, stored: AgentState, base: AgentState | None) -
 
 def _active_at(state: AgentState) -> datetime:
     return state.last_activity or EPOCH
+
+
+def imported_event(state: AgentState) -> Event:
+    """Return the event by which other processes notice that an agent is imported."""
+    return Event(
+        agent_id=state.agent_id,
+        event_type="session_info",
+        timestamp=state.last_activity,
+        session_id=state.session_id,
+        source="import",
+    )

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..core.agent_facts import CLOCK_SET_BACK, WindowFunction, facts_of_duplicate
-from ..core.agent_state import AgentState
 from ..core.capacity.room import agents_to_remove
 from ..core.changes import ChangeBatch, ImportResult, Subscriber
 from ..core.dedup import AgentAliases
@@ -22,7 +21,8 @@ from ..core.status_rules import FORGOTTEN, Change
 from ..core.timestamps import EPOCH
 from .dedup_table import DEDUP_RULES
 from .file_table import FileStamp, put_session_files
-from .held_agents import HeldAgents
+from .forgetting.forgotten_names import ForgottenNames, reload_roster
+from .held_agents import HeldAgents, imported_event
 from .quota_table import put_quotas
 from .transaction import ExternalEvent, Transaction
 
@@ -79,6 +79,7 @@ class RosterSync:
         self._subscribers: tuple[Subscriber, ...] = ()
         self._loaded = False
         self._held = HeldAgents()
+        self._forgotten = ForgottenNames()
         # Changes of the running transaction, and when the oldest of their events arrived.
         self._changes: list[Change] = []
         self._received: float | None = None
@@ -87,6 +88,7 @@ class RosterSync:
         """Read all agents from the database, unless they are loaded already."""
         if not self._loaded:
             self._loaded = True
+            self._forgotten.load(tx.db)
             for agent_id, state in tx.load_presence().items():
                 self.roster.put(agent_id, state)
                 self._next_latest = max(self._next_latest, latest_time(state))
@@ -112,7 +114,7 @@ class RosterSync:
         Raises:
             CapacityError: the roster has no room for the new agents.
         """
-        events, new_events = tx.identify(events)
+        events, new_events = tx.identify(self._forgotten.keep(events))
         new_aliases = self._aliases.add(new_events)
         aliased_events = self._aliases.apply(new_events)
         now = self._read_clock(tx)
@@ -217,7 +219,7 @@ class RosterSync:
         Raises:
             CapacityError: the roster has no room for the new agents.
         """
-        aliased_events = self._aliases.apply(events)
+        aliased_events = self._aliases.apply(self._forgotten.keep(events))
         self.roster.check_capacity([event.agent_id for event in aliased_events])
         now = self._read_clock(tx)
         aliased_events, unknown = tx.identify(aliased_events)
@@ -238,7 +240,8 @@ class RosterSync:
         self._add_facts(tx, duplicates, now)
         if end is not None:
             self._end_import(tx, end, now)
-        put_session_files(tx.db, files)
+        # The path of a file names its session.
+        put_session_files(tx.db, {} if files and self._forgotten.was_dropped() else files)
         known = len(events) - len(unknown)
         return ImportResult(len(accepted), known, len(unknown) - len(accepted))
 
@@ -256,7 +259,7 @@ class RosterSync:
         for state in states:
             # Other processes read the agents of new events, so each agent needs one here.
             if state.agent_id not in changed and self.roster.get(state.agent_id) is not None:
-                self._add(tx, _imported(state), now)
+                self._add(tx, imported_event(state), now)
         self._held.release({name for name in names if self.roster.get(name) is None})
 
     def discard_import(self) -> None:
@@ -311,6 +314,11 @@ class RosterSync:
         """Apply what other processes committed before this transaction."""
         if not external or not self._loaded:
             return
+        if self._forgotten.load(tx.db):
+            tx.drop_string_ids()
+            stored, last = tx.load_presence(), tx.forgotten_seq()
+            hides, now = self._held.hides, self._clock()
+            self._changes += reload_roster(self.roster, stored, hides, last, now)
         events = tx.external_events()
         if not events:
             return
@@ -382,16 +390,6 @@ class RosterSync:
 def _renamed(agent_id: str, new_id: str) -> Event:
     extra = {"renamed_to": new_id}
     return Event(agent_id=agent_id, event_type="forget", source="rename", extra=extra)
-
-
-def _imported(state: AgentState) -> Event:
-    return Event(
-        agent_id=state.agent_id,
-        event_type="session_info",
-        timestamp=state.last_activity,
-        session_id=state.session_id,
-        source="import",
-    )
 
 
 def _external_event(event: ExternalEvent) -> Event:

@@ -101,6 +101,10 @@ class Transaction:
         """The connection, for the functions of tables that no method here writes."""
         return self._db
 
+    def drop_string_ids(self) -> None:
+        """Read the ids of strings again, because another process deleted some."""
+        self._string_ids.clear()
+
     def _fetch(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
         # Close the cursor: an open statement, as in a traceback, keeps the file open.
         with closing(self._db.execute(query, parameters)) as cursor:
@@ -220,9 +224,8 @@ class Transaction:
 
     def delete_presence(self, agent_ids: Sequence[str]) -> None:
         """Delete agents, and record that agents were deleted at this seq."""
-        self._db.executemany(
-            "DELETE FROM agent_presence WHERE agent_id = ?", [(agent_id,) for agent_id in agent_ids]
-        )
+        rows = [(agent_id,) for agent_id in agent_ids]
+        self._db.executemany("DELETE FROM agent_presence WHERE agent_id = ?", rows)
         self._db.execute("UPDATE meta SET value = ? WHERE key = 'forgotten_seq'", (self.seq,))
 
     def drop_duplicates(self, events: Sequence[Event], at: datetime) -> list[Event]:
@@ -235,15 +238,15 @@ class Transaction:
 
     def forgotten_seq(self) -> int:
         """Return the seq at which an agent was last deleted; 0: never."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = 'forgotten_seq'").fetchone()
-        return int(row[0])
+        return int(self._fetch("SELECT value FROM meta WHERE key = 'forgotten_seq'")[0][0])
 
     def load_presence(self, agent_ids: Sequence[str] | None = None) -> dict[str, AgentState]:
         """Return the stored states of these agents (None: all) by agent_id."""
         query = f"SELECT {', '.join(_PRESENCE_ROW)} FROM agent_presence"
         if agent_ids is None:
-            return {row[0]: _state_from_row(row) for row in self._fetch(query)}
-        rows = select_in(self._db, f"{query} WHERE agent_id IN ({{}})", agent_ids)
+            rows = self._fetch(query)
+        else:
+            rows = select_in(self._db, f"{query} WHERE agent_id IN ({{}})", agent_ids)
         return {row[0]: _state_from_row(row) for row in rows}
 
     def external_events(self) -> list[ExternalEvent]:

@@ -140,8 +140,14 @@ COMMANDS: tuple[Command, ...] = (
         "data.backup_commands",
         "configure_restore",
     ),
-    Command("forget", _OTHER, "remove an agent", "data.data_commands", "configure_forget"),
-    Command("reset", _OTHER, "delete all stored data", "data.data_commands", "configure_reset"),
+    Command(
+        "forget",
+        _OTHER,
+        "remove an agent, or delete what is stored of agents, sessions or projects",
+        "data.forget_command",
+        "configure_forget",
+    ),
+    Command("reset", _OTHER, "delete all stored data", "data.reset_command", "configure_reset"),
     Command(
         "completion",
         _OTHER,

@@ -18,6 +18,8 @@ from htmlgraph_nb.legacy_import.importer import LegacyImporter, LegacyImportRepo
 from htmlgraph_nb.legacy_import.tail import DEFAULT_PATH, DatabaseTail
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.pricing.price_list import context_window_of, price_of
+from htmlgraph_nb.storage.erasing.erasure import open_erasure
+from htmlgraph_nb.storage.forgetting.forgotten_table import clear_forgotten
 
 from ..config import setting_value
 from .options import Print, add_db_option, db_path, progress_bar
@@ -53,6 +55,11 @@ def configure_import(parser: argparse.ArgumentParser, out: Print) -> None:
         "--watch", action="store_true", help="keep importing new rows of htmlgraph until Ctrl-C"
     )
     parser.add_argument(
+        "--forgotten",
+        action="store_true",
+        help="also import what htmlgraph-nb forget deleted, and no longer refuse it",
+    )
+    parser.add_argument(
         "--titles",
         metavar="on|off",
         help="keep titles that agents generate for sessions (default: on); also HTMLGRAPH_TITLES",
@@ -77,6 +84,9 @@ def _import(arguments: argparse.Namespace, out: Print) -> int:
         for line in _skipped_lines(skipped):
             out(line)
         return 0
+    if arguments.forgotten and os.path.exists(db):
+        with open_erasure(db) as connection:
+            clear_forgotten(connection)
     with PresenceManager(db, price=price_of, context_window=context_window_of) as manager:
         with progress_bar("B", total_bytes(files)) as bar:
             report = import_sessions(manager, files, utc_now(), bar.update, titles=titles)

@@ -1,4 +1,4 @@
-"""``htmlgraph-nb forget`` and ``htmlgraph-nb reset``: delete stored data."""
+"""``htmlgraph-nb reset``: delete all stored data."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable
-from contextlib import closing
 
-from htmlgraph_nb.core.model import AgentPresence
 from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.paths import (
@@ -21,75 +18,17 @@ from htmlgraph_nb.paths import (
     spool_path,
     statusline_dir,
 )
-from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.storage.columnar.segment_index import segment_folder
-from htmlgraph_nb.storage.database import open_reader, sqlite_errors
 from htmlgraph_nb.storage.migrations import APPLICATION_ID
 
 from ...background.leader_lock import LeaderLock
-from ..agent_match import add_agent_argument, matching_agent
 from ..browser import sign_in_path
-from ..options import Print, add_db_option, db_path
-from ..text_table import plural
+from ..options import Print, add_db_option
 from .backup_commands import check_unused, in_use
 
 _HEADER_BYTES = 100
 _LOG_BYTES = 1 << 20
 _SUFFIXES = ("", "-wal", "-shm", "-journal", "-owner")
-
-
-def configure_forget(parser: argparse.ArgumentParser, out: Print) -> None:
-    """Add the arguments of ``forget``."""
-    parser.description = (
-        "Removes an agent and its subagents from all dashboards. It returns with its next event."
-    )
-    add_agent_argument(parser)
-    parser.add_argument("--history", action="store_true", help="also delete their stored events")
-    add_db_option(parser)
-    parser.set_defaults(run=lambda arguments: _forget(arguments, out))
-
-
-def _forget(arguments: argparse.Namespace, out: Print) -> int:
-    path = db_path(arguments)
-    _check_exists(path)
-    with PresenceManager(path) as manager:
-        known = {agent.agent_id: agent for agent in manager.get_all_presence()}
-        stored = _stored_agents(path) if arguments.history else {}
-        unlisted = [AgentPresence(name) for name in stored if name not in known]
-        agent_id = matching_agent(arguments.agent, [*known.values(), *unlisted])
-        children = _descendants(agent_id, known.values())
-        children |= {name for name, root in stored.items() if root == agent_id} - {agent_id}
-        for name in (*sorted(children), agent_id):
-            manager.forget(name, history=arguments.history)
-    family = f" and {plural(len(children), 'subagent')}" if children else ""
-    verb, its = ("are", "their") if children else ("is", "its")
-    what = f"with {its} stored events" if arguments.history else f"{its} history stays"
-    out(f"{agent_id}{family} {verb} removed{',' if arguments.history else ';'} {what}: {path}")
-    return 0
-
-
-def _stored_agents(path: str) -> dict[str, str]:
-    """Return the agents with stored events and their topmost agents.
-
-    Raises:
-        StoreError: the file cannot be read.
-    """
-    text = "SELECT agent_id, MAX(root_agent_id) FROM history GROUP BY agent_id"
-    with closing(open_reader(path)) as db, sqlite_errors(path):
-        return {name: root or name for name, root in db.execute(text)}
-
-
-def _descendants(agent_id: str, agents: Iterable[AgentPresence]) -> set[str]:
-    """Return the subagents of an agent, and theirs."""
-    parents = {agent.agent_id: agent.parent_agent_id for agent in agents}
-    found: set[str] = set()
-    while (
-        more := {name for name, parent in parents.items() if parent in {agent_id, *found}}
-        - found
-        - {agent_id}
-    ):
-        found |= more
-    return found
 
 
 def configure_reset(parser: argparse.ArgumentParser, out: Print) -> None:
@@ -151,11 +90,6 @@ def _delete(name: str) -> None:
         return
     except OSError as error:
         raise ConfigError(f"cannot delete {name}: {error.strerror}") from error
-
-
-def _check_exists(path: str) -> None:
-    if not os.path.exists(path):
-        raise ConfigError(f"--db: expected a database file, got {shorten(path)}: no such file")
 
 
 def _check_ours(path: str) -> None:

@@ -1,0 +1,1 @@
+"""Delete all that is stored of agents, sessions and projects."""

@@ -1,0 +1,1 @@
+"""What was deleted on request, which session files must not bring back."""

@@ -1,0 +1,1 @@
+"""Tests of htmlgraph_nb.storage.erasing."""

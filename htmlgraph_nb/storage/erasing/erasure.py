@@ -22,7 +22,7 @@ from ..database import BUSY_TIMEOUT_S, open_reader, open_writer, sqlite_errors
 from ..file_table import stored_path
 from ..forgetting.forgotten_table import ALL, add_forgotten, count_forget
 from ..schema import NAMED, SEQ_FLOOR
-from .erasure_selection import DOOMED, ErasurePlan, Selection, plan_erasure
+from .erasure_selection import DOOMED, ErasurePlan, ErasureSelection, plan_erasure
 
 _STEP_ROWS = 5_000
 _LOG_S = 20.0
@@ -70,7 +70,7 @@ def open_erasure(path: str) -> Iterator[sqlite3.Connection]:
 def erase(
     db: sqlite3.Connection,
     path: str,
-    selection: Selection,
+    selection: ErasureSelection,
     *,
     now: datetime,
     plan: ErasurePlan | None = None,
@@ -129,7 +129,7 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def _remove_agents(
-    db: sqlite3.Connection, plan: ErasurePlan, selection: Selection, now: datetime
+    db: sqlite3.Connection, plan: ErasurePlan, selection: ErasureSelection, now: datetime
 ) -> None:
     """Remove the agents from the roster, and note what is not to be stored again."""
     until = selection.before or now

@@ -26,7 +26,7 @@ _NAMES_IN = "SELECT id, name FROM names WHERE name IN ({})"
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class ErasureSelection:
     """What to forget; several kinds narrow each other.
 
     Attributes:
@@ -92,7 +92,7 @@ class _Agents:
         return found
 
 
-def plan_erasure(db: sqlite3.Connection, selection: Selection) -> ErasurePlan:
+def plan_erasure(db: sqlite3.Connection, selection: ErasureSelection) -> ErasurePlan:
     """Return what belongs to a selection, and fill DOOMED.
 
     Args:

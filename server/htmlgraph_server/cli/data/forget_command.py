@@ -22,7 +22,7 @@ from htmlgraph_nb.storage.database import open_reader, sqlite_errors
 from htmlgraph_nb.storage.erasing.erasure import ErasureReport, erase, open_erasure
 from htmlgraph_nb.storage.erasing.erasure_selection import (
     ErasurePlan,
-    Selection,
+    ErasureSelection,
     counts_by_owner,
     plan_erasure,
 )
@@ -113,7 +113,7 @@ def _erase(arguments: argparse.Namespace, path: str, out: Print) -> int:
     agents = arguments.agents
     if arguments.agent is not None:
         agents = [_stored_agent(path, arguments.agent)]
-    selection = Selection(
+    selection = ErasureSelection(
         agents,
         arguments.sessions,
         arguments.projects,
@@ -138,7 +138,7 @@ def _erase(arguments: argparse.Namespace, path: str, out: Print) -> int:
 
 
 def _run(
-    db: sqlite3.Connection, path: str, selection: Selection, plan: ErasurePlan, alone: bool
+    db: sqlite3.Connection, path: str, selection: ErasureSelection, plan: ErasurePlan, alone: bool
 ) -> ErasureReport:
     with progress_bar(" events", plan.n_events, "deleted", leave=False) as bar:
         return erase(

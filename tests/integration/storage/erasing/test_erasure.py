@@ -13,7 +13,7 @@ from htmlgraph_nb.alerts.fired_alert import FiredAlert
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.storage.erasing.erasure import erase, open_erasure
-from htmlgraph_nb.storage.erasing.erasure_selection import Selection
+from htmlgraph_nb.storage.erasing.erasure_selection import ErasureSelection
 from tests.helpers.database_files import history_rows, query_rows
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -60,7 +60,7 @@ def test_erase_removes_alerts_and_resources(tmp_path: Path) -> None:
             alert("4", subject="project:secret-project", project="secret-project"),
         ]
         put_alerts(db, alerts, lambda _: ["phone"], NOW)
-        report = erase(db, path, Selection(agents=["secret"]), now=datetime.now(UTC))
+        report = erase(db, path, ErasureSelection(agents=["secret"]), now=datetime.now(UTC))
         assert report.is_clean
     assert query_rows(path, "SELECT alert_id FROM alerts") == [("2",)]
     assert query_rows(path, "SELECT alert_id FROM alert_deliveries") == [("2",)]
@@ -77,7 +77,7 @@ def test_erase_keeps_the_newest_revision_of_alerts(tmp_path: Path) -> None:
     with open_erasure(path) as db:
         put_alerts(db, [alert("1"), alert("2", agent_id="secret")], lambda _: [], NOW)
         revision = last_revision(db)
-        erase(db, path, Selection(agents=["secret"]), now=datetime.now(UTC))
+        erase(db, path, ErasureSelection(agents=["secret"]), now=datetime.now(UTC))
         assert db.execute("SELECT alert_id, revision FROM alerts").fetchall() == [("1", revision)]
 
 
@@ -89,7 +89,7 @@ def test_erase_can_be_repeated_after_an_interrupt(tmp_path: Path) -> None:
     def stop() -> None:
         raise KeyboardInterrupt
 
-    selection = Selection(agents=["secret"])
+    selection = ErasureSelection(agents=["secret"])
     with open_erasure(path) as db, pytest.raises(KeyboardInterrupt):
         erase(db, path, selection, now=datetime.now(UTC), settle=stop)
     assert [row[0] for row in history_rows(path, "agent_id")] == ["b"]
@@ -106,7 +106,7 @@ def test_erase_scrubs_parents_of_a_subagent(tmp_path: Path) -> None:
         manager.ingest([Event(agent_id="a", event_type="subagent_start", extra=extra)])
         manager.ingest([Event(agent_id="a/secret", parent_agent_id="a")])
         with open_erasure(path) as db:
-            erase(db, path, Selection(agents=["a/secret"]), now=datetime.now(UTC))
+            erase(db, path, ErasureSelection(agents=["a/secret"]), now=datetime.now(UTC))
         assert set(manager.agents) == {"a"}
         manager.ingest([Event(agent_id="a", event_type="prompt")])
     evidence = query_rows(path, "SELECT evidence FROM agent_presence")

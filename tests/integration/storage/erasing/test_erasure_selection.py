@@ -10,7 +10,11 @@ import pytest
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.storage.erasing.erasure import open_erasure
-from htmlgraph_nb.storage.erasing.erasure_selection import Selection, counts_by_owner, plan_erasure
+from htmlgraph_nb.storage.erasing.erasure_selection import (
+    ErasureSelection,
+    counts_by_owner,
+    plan_erasure,
+)
 
 DAY = datetime(2026, 1, 2, tzinfo=UTC)
 EVENTS = [
@@ -27,19 +31,19 @@ EVENTS = [
 @pytest.mark.parametrize(
     ("selection", "n_events", "agents"),
     [
-        (Selection(agents=["a"]), 4, {"a", "a/1", "a/1/x"}),
-        (Selection(agents=["a/1"]), 2, {"a/1", "a/1/x"}),
+        (ErasureSelection(agents=["a"]), 4, {"a", "a/1", "a/1/x"}),
+        (ErasureSelection(agents=["a/1"]), 2, {"a/1", "a/1/x"}),
         # The other session of b stays, and so does b.
-        (Selection(sessions=["s1"]), 5, {"a", "a/1", "a/1/x"}),
-        (Selection(sessions=["s1", "s2"]), 6, {"a", "a/1", "a/1/x", "b"}),
-        (Selection(projects=["q"]), 4, {"a/1", "a/1/x", "b", "c"}),
-        (Selection(projects=["q"], agents=["a"]), 2, {"a/1", "a/1/x"}),
-        (Selection(before=DAY), 4, {"a", "a/1"}),
-        (Selection(projects=["p"], before=DAY), 4, {"a", "a/1"}),
+        (ErasureSelection(sessions=["s1"]), 5, {"a", "a/1", "a/1/x"}),
+        (ErasureSelection(sessions=["s1", "s2"]), 6, {"a", "a/1", "a/1/x", "b"}),
+        (ErasureSelection(projects=["q"]), 4, {"a/1", "a/1/x", "b", "c"}),
+        (ErasureSelection(projects=["q"], agents=["a"]), 2, {"a/1", "a/1/x"}),
+        (ErasureSelection(before=DAY), 4, {"a", "a/1"}),
+        (ErasureSelection(projects=["p"], before=DAY), 4, {"a", "a/1"}),
     ],
 )
 def test_plan_erasure_selects(
-    tmp_path: Path, selection: Selection, n_events: int, agents: set[str]
+    tmp_path: Path, selection: ErasureSelection, n_events: int, agents: set[str]
 ) -> None:
     """Events without a session or project go with their agent, subagents with their parent."""
     path = str(tmp_path / "test.db")

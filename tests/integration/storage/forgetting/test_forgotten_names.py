@@ -11,7 +11,7 @@ from htmlgraph_nb.core.changes import ChangeBatch
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.storage.erasing.erasure import erase, open_erasure
-from htmlgraph_nb.storage.erasing.erasure_selection import Selection
+from htmlgraph_nb.storage.erasing.erasure_selection import ErasureSelection
 from htmlgraph_nb.storage.forgetting.forgotten_names import ForgottenNames
 from htmlgraph_nb.storage.forgetting.forgotten_table import add_forgotten, count_forget
 
@@ -61,7 +61,7 @@ def test_reload_roster_publishes_removals_in_order(tmp_path: Path) -> None:
         manager.subscribe(batches.append)
         last = manager.cursor.seq
         with open_erasure(path) as db:
-            erase(db, path, Selection(agents=["a"]), now=datetime.now(UTC))
+            erase(db, path, ErasureSelection(agents=["a"]), now=datetime.now(UTC))
         manager.ingest([Event(agent_id="b"), Event(agent_id="c")])
         changes = [change for batch in batches for change in batch.changes]
         assert [(c.seq - last, c.agent_id, c.state is None) for c in changes] == [

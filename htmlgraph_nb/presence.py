@@ -1,8 +1,4 @@
-"""PresenceManager: assigns sequence numbers to events, stores, applies and publishes them.
-
-Any number of managers, in any number of processes, may share one file: each transaction starts with
-what the others committed.
-"""
+"""PresenceManager: assigns sequence numbers to events, stores, applies and publishes them."""
 
 from __future__ import annotations
 
@@ -14,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from .broadcast_adapter import BroadcastAdapter
+from .coding_agents.otel.metrics import Reading
 from .core.agent_facts import WindowFunction
 from .core.agent_state import AgentState, Timed
 from .core.changes import (
@@ -234,6 +231,10 @@ class PresenceManager:
         """
         return self.store.submit(lambda tx: self._ingest(tx, events, received), len(events))
 
+    def submit_readings(self, readings: Sequence[Reading], received: float) -> Future[int]:
+        """Queue points of token counters; the Future returns how many events they add."""
+        return self.store.submit(self._sync.count_job(readings, received), len(readings))
+
     def _ingest(self, tx: Transaction, events: Sequence[Event], received: float) -> IngestResult:
         n = self._sync.apply(tx, events, received)
         return IngestResult(n, len(events) - n, Cursor(self.store.epoch, tx.seq))
@@ -285,8 +286,8 @@ class PresenceManager:
         def due() -> list[Event]:
             if resumed:
                 return self._roster.resumptions(self._clock())
-            events = self._roster.timers_due(self._clock(), self.limits)
-            events += self._roster.implied_ends()
+            roster = self._roster
+            events = roster.timers_due(self._clock(), self.limits) + roster.implied_ends()
             early = self._sync.still_arriving() if events else ()
             return [event for event in events if event.agent_id not in early]
 
@@ -316,11 +317,9 @@ class PresenceManager:
 
     def _offline(self, tx: Transaction, agent_id: str, received: float) -> bool:
         state = self._roster.get(agent_id)
-        if state is None:
-            return False
-        if state.presence.status is not PresenceStatus.OFFLINE:
+        if state is not None and state.presence.status is not PresenceStatus.OFFLINE:
             self._sync.apply(tx, [self._by_user(agent_id, "offline")], received)
-        return True
+        return state is not None
 
     def _by_user(self, agent_id: str, kind: str) -> Event:
         return Event(agent_id=agent_id, event_type=kind, source="user", timestamp=self._clock())

@@ -11,13 +11,14 @@ order of arrival, and counts survive a restart.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple, Protocol
 
 from .ids import agent_id_of, is_issued_id
-from .model import Event
+from .model import AgentPresence, Event
 from .timestamps import to_micros
 
 TOLERANCE = timedelta(seconds=5)
@@ -309,6 +310,22 @@ def _interval_of(metric: Event) -> timedelta:
     return timedelta(seconds=seconds)
 
 
+def aliases_of(agents: Iterable[AgentPresence], rules: DedupRules) -> Iterator[tuple[str, str]]:
+    """Yield the aliases of agents, as (default id, alias).
+
+    Versions that did not store aliases derived them from the main agents of sessions.
+    """
+    for agent in agents:
+        session = agent.session_id
+        if agent.parent_agent_id or session is None or len(session) != _UUID_CHARS:
+            continue
+        defaults = [agent_id_of(session, kind) for kind in rules.agents]
+        if agent.agent_id not in defaults:
+            is_known = agent.agent_kind in rules.agents
+            kinds = [str(agent.agent_kind)] if is_known else rules.agents
+            yield from ((agent_id_of(session, kind), agent.agent_id) for kind in kinds)
+
+
 class AgentAliases:
     """The agent ids that hooks give to the main agents of sessions.
 
@@ -319,43 +336,46 @@ class AgentAliases:
         self._rules = rules
         self._aliases: dict[str, str] = {}
 
-    def load(self, sessions: Iterable[tuple[str, str | None]]) -> None:
-        """Add the stored agents.
-
-        Args:
-            sessions: id and session of each main agent.
-        """
-        for agent_id, session in sessions:
-            if session is not None and len(session) == _UUID_CHARS:
-                defaults = [agent_id_of(session, agent) for agent in self._rules.agents]
-                if agent_id not in defaults:
-                    self._aliases.update(dict.fromkeys(defaults, agent_id))
-
-    def add(self, events: Iterable[Event]) -> list[tuple[str, str]]:
-        """Add the aliases from hook events; return the new ones as (default id, alias).
+    def new_of(self, events: Iterable[Event]) -> dict[str, str]:
+        """Return the aliases in hook events that are not known, by default id.
 
         Args:
             events: new events of any source.
         """
-        added = []
+        new: dict[str, str] = {}
         for event in events:
             if self._rules.source_kind(event.source) != "hook" or event.session_id is None:
                 continue
             main = event.parent_agent_id or event.agent_id
             default = agent_id_of(event.session_id, str(event.source).removesuffix("-hook"))
-            if main != default and self._aliases.get(default) != main:
-                self._aliases[default] = main
-                added.append((default, main))
+            if main != default and (new.get(default) or self._aliases.get(default)) != main:
+                new[default] = main
+        return new
+
+    def put(self, default_id: str, alias: str) -> list[str]:
+        """Add or replace an alias, and return the default ids of those that are evicted for it."""
+        self._aliases.pop(default_id, None)
+        self._aliases[default_id] = alias
+        evicted = []
         while len(self._aliases) > _MAX_ALIASES:
-            del self._aliases[next(iter(self._aliases))]
-        return added
+            evicted.append(next(iter(self._aliases)))
+            del self._aliases[evicted[-1]]
+        return evicted
 
-    def apply(self, events: Sequence[Event]) -> Sequence[Event]:
-        """Return the events with aliases in place of the default ids of agents and parents."""
-        return [self._with_alias(event) for event in events] if self._aliases else events
+    def apply(
+        self, events: Sequence[Event], new: Mapping[str, str] | None = None
+    ) -> Sequence[Event]:
+        """Return the events with aliases in place of the default ids of agents and parents.
 
-    def _with_alias(self, event: Event) -> Event:
-        aliases = self._aliases
+        Args:
+            new: aliases that replace the known ones.
+        """
+        if not self._aliases and not new:
+            return events
+        aliases = ChainMap({**new}, self._aliases) if new else self._aliases
+        return [self._with_alias(event, aliases) for event in events]
+
+    def _with_alias(self, event: Event, aliases: Mapping[str, str]) -> Event:
         if self._rules.source_kind(event.source) is None:
             return event
         own = aliases.get(event.agent_id)

@@ -8,11 +8,13 @@ with the last transaction of the file.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ..core.agent_state import AgentState
-from ..core.model import Event
 from ..core.timestamps import EPOCH
+
+_SETTLE = timedelta(seconds=10)
+"""Time after the last event of the past of an agent until timers of the present apply to it."""
 
 
 class HeldAgents:
@@ -107,12 +109,23 @@ def _active_at(state: AgentState) -> datetime:
     return state.last_activity or EPOCH
 
 
-def imported_event(state: AgentState) -> Event:
-    """Return the event by which other processes notice that an agent is imported."""
-    return Event(
-        agent_id=state.agent_id,
-        event_type="session_info",
-        timestamp=state.last_activity,
-        session_id=state.session_id,
-        source="import",
-    )
+class PastArrivals:
+    """When events of the past of each agent arrived last.
+
+    A program may send a history in several requests. Timers of the present between two of them
+    would come before the events of the second, and remove the agent.
+    """
+
+    def __init__(self) -> None:
+        self._arrivals: dict[str, datetime] = {}
+
+    def add(self, agent_id: str, now: datetime) -> None:
+        """Record that an event of the past of an agent arrived."""
+        self._arrivals[agent_id] = now
+
+    def names(self, now: datetime) -> set[str]:
+        """Return the agents whose past is being reported, so that it is too early for timers."""
+        for agent_id, at in [*self._arrivals.items()]:
+            if not timedelta() <= now - at < _SETTLE:
+                self._arrivals.pop(agent_id, None)
+        return set(self._arrivals)

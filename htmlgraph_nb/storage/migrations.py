@@ -281,9 +281,35 @@ _VERSION_8 = (
     )""",
 )
 
+_VERSION_9 = (
+    """CREATE TABLE session_names (
+        id INTEGER PRIMARY KEY,
+        default_id TEXT NOT NULL UNIQUE,
+        agent_id TEXT NOT NULL
+    )""",
+    """CREATE TABLE counter_streams (
+        stream TEXT PRIMARY KEY,
+        session TEXT NOT NULL,
+        at_ns INTEGER NOT NULL,
+        value REAL,
+        used INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX counter_streams_session ON counter_streams (session, used)",
+    """CREATE TABLE counter_sessions (
+        session TEXT PRIMARY KEY,
+        read_until_ns INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+    # Counters that still run are in the latest events, whose times are in microseconds.
+    """INSERT INTO counter_sessions
+        SELECT n.name, min((max(e.ts) + 1) * 1000, 9223372036854775807)
+        FROM (SELECT * FROM events ORDER BY id DESC LIMIT 50000) e
+        JOIN names n ON n.id = e.session
+        WHERE e.event_id LIKE 'metric:%' GROUP BY n.name""",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     *(_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6, _VERSION_7),
-    _VERSION_8,
+    *(_VERSION_8, _VERSION_9),
 )
 """Statements that lead from each version to the next; the newest version is their number."""
 

@@ -9,28 +9,30 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from ..coding_agents.otel.metrics import Reading
 from ..core.agent_facts import CLOCK_SET_BACK, WindowFunction, facts_of_duplicate
 from ..core.capacity.room import agents_to_remove
 from ..core.changes import ChangeBatch, ImportResult, Subscriber
-from ..core.dedup import AgentAliases
 from ..core.ids import topmost_ancestor
 from ..core.model import AgentPresence, Event
 from ..core.reducer import PriceFunction
 from ..core.roster import Limits, Roster, latest_time
 from ..core.status_rules import FORGOTTEN, Change
 from ..core.timestamps import EPOCH
+from .commit.agent_names import AgentNames
+from .commit.counter_table import CounterTable, CountJob
+from .commit.sync_events import changed, renamed
+from .database import select_in
 from .dedup_table import DEDUP_RULES
 from .file_table import FileStamp, put_session_files
 from .forgetting.forgotten_names import ForgottenNames, reload_roster
-from .held_agents import HeldAgents, imported_event
+from .held_agents import HeldAgents, PastArrivals
 from .quota_table import put_quotas
-from .transaction import ExternalEvent, Transaction
+from .transaction import Transaction
 
 logger = logging.getLogger(__name__)
 
 _NEVER_S = 1e9
-_SETTLE = timedelta(seconds=10)
-"""Time after the last event of the past of an agent until timers of the present apply to it."""
 
 CLOCK_TOLERANCE = timedelta(seconds=2)
 """A clock that goes back by less was not set back, but differs between processes."""
@@ -71,11 +73,10 @@ class RosterSync:
         self._shortest_timer = timedelta(
             seconds=min(limits.idle_timeout_s or _NEVER_S, limits.offline_timeout_s or _NEVER_S)
         )
-        # Agent → when events of its past arrived last.
-        self._past_arrivals: dict[str, datetime] = {}
+        self._past_arrivals = PastArrivals()
         # The latest time of a state or on the clock, and its value after the transaction.
         self._latest, self._next_latest = EPOCH, EPOCH
-        self._aliases = AgentAliases(DEDUP_RULES)
+        self._names, self._counters = AgentNames(DEDUP_RULES), CounterTable(select_in)
         self._subscribers: tuple[Subscriber, ...] = ()
         self._loaded = False
         self._held = HeldAgents()
@@ -92,8 +93,7 @@ class RosterSync:
             for agent_id, state in tx.load_presence().items():
                 self.roster.put(agent_id, state)
                 self._next_latest = max(self._next_latest, latest_time(state))
-            stored = (state.presence for state in self.roster.agents.values())
-            self._aliases.load((p.agent_id, p.session_id) for p in stored if not p.parent_agent_id)
+            self._names.load(tx.db, (s.presence for s in self.roster.agents.values()))
         self.forgotten_seq = tx.forgotten_seq()
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
@@ -115,28 +115,41 @@ class RosterSync:
             CapacityError: the roster has no room for the new agents.
         """
         events, new_events = tx.identify(self._forgotten.keep(events))
-        new_aliases = self._aliases.add(new_events)
-        aliased_events = self._aliases.apply(new_events)
+        new_names = self._names.new_of(new_events)
+        aliased_events = self._names.apply(new_events, new_names)
         now = self._read_clock(tx)
         self._make_room(tx, aliased_events, now)
-        for agent_id, alias in new_aliases:
-            if self.roster.get(agent_id) is not None:
-                self.roster.merge_into(agent_id, alias)
-                self._add(tx, _renamed(agent_id, alias), now)
+        merged = self._merge(tx, new_names, now) if new_names else []
         accepted = tx.drop_duplicates(aliased_events, now)
         past = now - self._shortest_timer
         for event in accepted:
             if event.timestamp is not None and event.timestamp < past:
                 self._apply_timers_due_before(tx, event.agent_id, event.timestamp, now)
-                self._past_arrivals[event.agent_id] = now
+                self._past_arrivals.add(event.agent_id, now)
             self._add(tx, event, now)
+        for name in merged:
+            if (state := self.roster.get(name)) and name not in {e.agent_id for e in accepted}:
+                self._add(tx, changed(state, "rename"), now)
         if len(accepted) < len(events):
             known = {event.event_id for event in accepted}
             duplicates = [event for event in events if event.event_id not in known]
-            self._add_facts(tx, self._aliases.apply(duplicates), now)
+            self._add_facts(tx, self._names.apply(duplicates), now)
         if accepted and self._received is None:
             self._received = received
         return len(accepted)
+
+    def count_job(self, readings: Sequence[Reading], received: float) -> CountJob:
+        """Return a job that stages what points of counters add; see ``CounterTable.job``."""
+        return self._counters.job(readings, received, self.apply, self._clock)
+
+    def _merge(self, tx: Transaction, names: Mapping[str, str], now: datetime) -> list[str]:
+        """Store new names and rename the agents; return the new ids of those that were known."""
+        self._names.store(tx.db, names)
+        known = [agent_id for agent_id in names if self.roster.get(agent_id) is not None]
+        for agent_id in known:
+            self.roster.merge_into(agent_id, names[agent_id])
+            self._add(tx, renamed(agent_id, names[agent_id]), now)
+        return [names[agent_id] for agent_id in known]
 
     def _make_room(self, tx: Transaction, events: Sequence[Event], now: datetime) -> None:
         """Remove agents that give way to new ones; see ``capacity.room``.
@@ -219,7 +232,7 @@ class RosterSync:
         Raises:
             CapacityError: the roster has no room for the new agents.
         """
-        aliased_events = self._aliases.apply(self._forgotten.keep(events))
+        aliased_events = self._names.apply(self._forgotten.keep(events))
         self.roster.check_capacity([event.agent_id for event in aliased_events])
         now = self._read_clock(tx)
         aliased_events, unknown = tx.identify(aliased_events)
@@ -255,11 +268,10 @@ class RosterSync:
                 self._add(tx, event, now)
             else:
                 self.roster.apply(event, tx.seq, now)
-        changed = {change.agent_id for change in self._changes}
+        changes = {change.agent_id for change in self._changes}
         for state in states:
-            # Other processes read the agents of new events, so each agent needs one here.
-            if state.agent_id not in changed and self.roster.get(state.agent_id) is not None:
-                self._add(tx, imported_event(state), now)
+            if state.agent_id not in changes and self.roster.get(state.agent_id) is not None:
+                self._add(tx, changed(state, "import"), now)
         self._held.release({name for name in names if self.roster.get(name) is None})
 
     def discard_import(self) -> None:
@@ -298,17 +310,8 @@ class RosterSync:
         return None if state is None else state.parent_agent_id
 
     def still_arriving(self) -> set[str]:
-        """Return the agents whose past is being reported, so that it is too early for timers.
-
-        A program may send a history in several requests. Timers of the present between two of them
-        would come before the events of the second, and remove the agent.
-        """
-        now = self._clock()
-        arrivals = list(self._past_arrivals.items())
-        for agent_id, at in arrivals:
-            if not timedelta() <= now - at < _SETTLE:
-                self._past_arrivals.pop(agent_id, None)
-        return set(self._past_arrivals)
+        """Return the agents whose past is being reported; see ``PastArrivals``."""
+        return self._past_arrivals.names(self._clock())
 
     def begin(self, tx: Transaction, external: bool) -> None:
         """Apply what other processes committed before this transaction."""
@@ -316,9 +319,12 @@ class RosterSync:
             return
         if self._forgotten.load(tx.db):
             tx.drop_string_ids()
+            self._names.reset()
             stored, last = tx.load_presence(), tx.forgotten_seq()
             hides, now = self._held.hides, self._clock()
             self._changes += reload_roster(self.roster, stored, hides, last, now)
+        self._names.read_new(tx.db)
+        self._counters.clear()
         events = tx.external_events()
         if not events:
             return
@@ -335,11 +341,10 @@ class RosterSync:
         now = self._clock()
         self._received = time.monotonic()
         # Only the final state of each agent is stored, so earlier changes of it are skipped.
-        self._changes.extend(
-            Change(e.seq, e.agent_id, states.get(e.agent_id), _external_event(e), now)
-            for e in events
-            if last_seqs[e.agent_id] == e.seq or e.extra is not None
-        )
+        for seq, name, kind, extra in events:
+            if last_seqs[name] == seq or extra is not None:
+                event = Event(agent_id=name, event_type=kind, extra=extra)
+                self._changes.append(Change(seq, name, states.get(name), event, now))
 
     def flush(self, tx: Transaction) -> None:
         """Store the final state of each agent changed in this transaction."""
@@ -360,6 +365,7 @@ class RosterSync:
     def committed(self, tx: Transaction) -> None:
         """Commit the staged states to the roster, and notify the subscribers."""
         self.roster.commit()
+        self._names.committed()
         self._latest = self._next_latest
         self._held.commit()
         changes, received = self._changes, self._received
@@ -375,6 +381,8 @@ class RosterSync:
     def rolled_back(self) -> None:
         """Discard the staged states and changes."""
         self.roster.rollback()
+        self._names.rolled_back()
+        self._counters.clear()
         self._next_latest = self._latest
         self._held.rollback()
         self._changes, self._received = [], None
@@ -385,12 +393,3 @@ class RosterSync:
         except Exception:
             # The events are committed, so a failing subscriber must not fail the write.
             logger.exception("subscriber %r failed", subscriber)
-
-
-def _renamed(agent_id: str, new_id: str) -> Event:
-    extra = {"renamed_to": new_id}
-    return Event(agent_id=agent_id, event_type="forget", source="rename", extra=extra)
-
-
-def _external_event(event: ExternalEvent) -> Event:
-    return Event(agent_id=event.agent_id, event_type=event.event_type, extra=event.extra)

@@ -9,6 +9,8 @@ columnar copies of history beside the file: range of ids, size, checksum, earlie
 ``quotas`` holds the last report of each usage window of an account (times in microseconds since
 1970), ``alerts`` what fired and ``alert_deliveries`` the messages to channels, ``session_files``
 the session files whose content was imported, as they were then, ``tokens`` who may use a server.
+``session_names`` holds the names that hooks give to agents, ``counter_streams`` and
+``counter_sessions`` how far token counters were read (times in nanoseconds since 1970).
 
 The column ``root`` of ``events`` is the topmost ancestor of the agent. It is NULL if that is the
 parent of the row or, in a row without a parent, the agent itself; so it is in most rows, and in all

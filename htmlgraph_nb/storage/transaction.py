@@ -6,10 +6,9 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..core.agent_state import AgentState, from_json, to_json
 from ..core.model import (
@@ -55,8 +54,7 @@ MAX_RESOURCE_BYTES = 65_536
 """Maximum size of the merged fields of a feature, track or spike, as JSON."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExternalEvent:
+class ExternalEvent(NamedTuple):
     """A row that another process added."""
 
     seq: int

@@ -9,7 +9,6 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from htmlgraph_nb.coding_agents.otel.metrics import TokenCounters
 from htmlgraph_nb.coding_agents.otel.span_events import SpanTranslator
 from htmlgraph_nb.ingest.backfill_process import BackfillOptions
 from htmlgraph_nb.presence import PresenceManager
@@ -28,7 +27,6 @@ from .history.worker_pool import ExportWorkerPool
 from .hub.clients import Scheduler
 from .hub.hub import Hub
 from .hub.published_state import PublishedState
-from .otlp.restore import restore_token_counters
 
 
 @dataclass
@@ -44,7 +42,6 @@ class Service:
         activity: caches event counts of the last minutes.
         export_pool: worker processes for long history exports.
         reports: the worker process of reports on costs and sessions.
-        token_counters: the state of the OTLP token metrics.
         spans: the state of the OTLP traces.
         leader_lock: elects one of the servers that share the database.
         local_agents: finds agents on this machine; None in demo mode.
@@ -64,7 +61,6 @@ class Service:
     activity: ActivityCache
     export_pool: ExportWorkerPool
     reports: ReportProcess
-    token_counters: TokenCounters
     leader_lock: LeaderLock
     backfiller: Backfiller
     budget: ByteBudget
@@ -113,7 +109,6 @@ def make_service(
         ActivityCache(history),
         ExportWorkerPool(),
         ReportProcess(),
-        restore_token_counters(manager.db_path),
         leader_lock,
         backfiller,
         ByteBudget(config.max_buffered_bytes),

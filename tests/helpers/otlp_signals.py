@@ -7,7 +7,6 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from htmlgraph_nb.coding_agents.otel.metrics import TokenCounters
 from htmlgraph_nb.coding_agents.otel.signals import LogRecord, Point, Span
 from htmlgraph_nb.core.model import Event
 from tests.helpers.strategies import json_values
@@ -98,13 +97,3 @@ def point(value: float, at: int, *, start: int = 1, delta: bool, kind: str = "in
     values: dict[str, Any] = {"session.id": "s", "type": kind, "model": "m"}
     metric = "claude_code.token.usage"
     return Point({}, "", metric, values, value, start, at, delta)
-
-
-def totals(counters: TokenCounters, exports: list[list[Point]]) -> int:
-    """Return the tokens that the exports add; a repeated event counts once."""
-    tokens = {}
-    for points in exports:
-        events = counters.stage(points, received_at=NOW)
-        counters.commit()
-        tokens.update({event.event_id: event.total_tokens for event in events})
-    return sum(tokens.values())

@@ -17,31 +17,32 @@ Points that are repeated or older than the last point of a cumulative stream add
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from .signals import Point
 
-MAX_STREAMS = 20_000
-MAX_STREAMS_PER_SESSION = 2_000
-MAX_SESSIONS = 10_000
 _MAX_VALUE = 1e15
+_MAX_NS = 2**63 - 1
 
-_Value = TypeVar("_Value")
 
-
-class _Key(NamedTuple):
-    """Identity of a stream, or of a delta point.
+class StreamPoint(NamedTuple):
+    """A point of a stream.
 
     Attributes:
-        interval: start time, and for a delta point also its time and value.
+        stream: identity of its stream; of a delta point, which is in none, that of the point.
+        session: the session whose tokens it counts.
+        start_ns, at_ns: nanoseconds since 1970.
+        delta: whether it counts since the last point, not since ``start_ns``.
     """
 
+    stream: str
     session: str
-    series: bytes
-    interval: tuple[float, ...]
+    start_ns: int
+    at_ns: int
+    value: float
+    delta: bool
 
 
 class Growth(NamedTuple):
@@ -58,82 +59,58 @@ class Growth(NamedTuple):
 _NONE = Growth(0)
 
 
-class _LastPoint(NamedTuple):
-    """The last point of a cumulative stream."""
+class LastPoint(NamedTuple):
+    """The last point of a stream, or a delta point that counts already.
 
+    Attributes:
+        session: its session.
+        at_ns: its time in nanoseconds since 1970.
+        value: its value; None: a delta point, which is not needed again.
+    """
+
+    session: str
     at_ns: int
-    value: float
+    value: float | None
 
 
 class CounterStreams:
-    """The last point of each stream.
-
-    ``stage`` adds points, ``commit`` keeps them and ``rollback`` drops them. All state is bounded:
-    the streams that were not used for longest are evicted first. An evicted stream continues like
-    one of before the start of the program, so that no token counts twice.
+    """How much the points of an export add to what was read before.
 
     Args:
+        known: the last point of each stream of ``StreamPoint.stream`` that was read before.
         read_until: session → time, in nanoseconds since 1970, until which its counters were read
             earlier, up to unknown values. Of a cumulative stream that started before, only the
             growth after its first point counts.
+
+    Attributes:
+        changed: the new last points, which are to be known for the next export.
     """
 
-    def __init__(self, read_until: Mapping[str, int]) -> None:
-        self._last: _RecentlyUsed[_LastPoint] = _RecentlyUsed()
-        self._deltas: _RecentlyUsed[None] = _RecentlyUsed()
-        self._staged: dict[_Key, _LastPoint] = {}
-        self._staged_deltas: dict[_Key, None] = {}
-        self._read_until = OrderedDict(read_until)
+    def __init__(self, known: Mapping[str, LastPoint], read_until: Mapping[str, int]) -> None:
+        self._known = known
+        self._read_until = read_until
+        self.changed: dict[str, LastPoint] = {}
 
-    def stage(self, point: Point, session: str, series: bytes) -> Growth:
-        """Stage a point and return how much it adds.
-
-        Args:
-            series: ``series_of(point)``.
-        """
-        if not 0 <= point.value < _MAX_VALUE:
+    def add(self, point: StreamPoint) -> Growth:
+        """Add a point and return how much it adds."""
+        stream, session, start_ns, at_ns, value, delta = point
+        if not 0 <= value < _MAX_VALUE:
             return _NONE
-        if point.delta:
-            return self._stage_delta(point, session, series)
-        key = _Key(session, series, (point.start_ns,))
-        last = self._staged.get(key) or self._last.get(key)
-        if last is not None and point.at_ns <= last.at_ns:
+        last = self.changed.get(stream) or self._known.get(stream)
+        if delta:
+            if not value or last is not None:
+                return _NONE
+            self.changed[stream] = LastPoint(session, at_ns, None)
+            return Growth(round(value), start_ns)
+        if last is not None and at_ns <= last.at_ns:
             return _NONE
-        self._staged[key] = _LastPoint(point.at_ns, point.value)
-        if last is None:
-            is_continued = point.start_ns == point.at_ns
-            was_read = point.start_ns <= self._read_until.get(session, -1)
-            is_new = not (is_continued or was_read)
-            return Growth(round(point.value), point.start_ns) if is_new else _NONE
-        was_reset = point.value < last.value
-        return Growth(round(point.value - (0.0 if was_reset else last.value)), last.at_ns)
-
-    def commit(self) -> None:
-        """Keep the staged points."""
-        for key, last in self._staged.items():
-            for evicted, evicted_last in self._last.put(key, last):
-                self._set_read_until(evicted.session, evicted_last.at_ns)
-        for key in self._staged_deltas:
-            self._deltas.put(key, None)
-        self.rollback()
-
-    def rollback(self) -> None:
-        """Drop the staged points."""
-        self._staged.clear()
-        self._staged_deltas.clear()
-
-    def _stage_delta(self, point: Point, session: str, series: bytes) -> Growth:
-        key = _Key(session, series, (point.start_ns, point.at_ns, point.value))
-        if not point.value or key in self._staged_deltas or key in self._deltas:
-            return _NONE
-        self._staged_deltas[key] = None
-        return Growth(round(point.value), point.start_ns)
-
-    def _set_read_until(self, session: str, at_ns: int) -> None:
-        self._read_until[session] = max(at_ns, self._read_until.get(session, 0))
-        self._read_until.move_to_end(session)
-        if len(self._read_until) > MAX_SESSIONS:
-            self._read_until.popitem(last=False)
+        self.changed[stream] = LastPoint(session, at_ns, value)
+        if last is None or last.value is None:
+            is_continued = start_ns == at_ns
+            was_read = start_ns <= self._read_until.get(session, -1)
+            return _NONE if is_continued or was_read else Growth(round(value), start_ns)
+        was_reset = value < last.value
+        return Growth(round(value - (0.0 if was_reset else last.value)), last.at_ns)
 
 
 def series_of(point: Point) -> bytes:
@@ -145,36 +122,14 @@ def series_of(point: Point) -> bytes:
     return blake2b("\0".join(parts).encode("utf-8", "replace"), digest_size=16).digest()
 
 
-class _RecentlyUsed(Generic[_Value]):
-    """A mapping that is bounded overall and by session; the least recently used entries go."""
+def stream_point(point: Point, session: str, series: bytes) -> StreamPoint:
+    """Return a point with the identity of its stream.
 
-    def __init__(self) -> None:
-        self._entries: OrderedDict[_Key, _Value] = OrderedDict()
-        self._by_session: dict[str, OrderedDict[_Key, None]] = {}
-
-    def __contains__(self, key: _Key) -> bool:
-        return key in self._entries
-
-    def get(self, key: _Key) -> _Value | None:
-        """Return the value of a key; None if it is unknown."""
-        return self._entries.get(key)
-
-    def put(self, key: _Key, value: _Value) -> list[tuple[_Key, _Value]]:
-        """Set a value and return the entries that are evicted for it."""
-        own = self._by_session.setdefault(key.session, OrderedDict())
-        self._entries[key], own[key] = value, None
-        self._entries.move_to_end(key)
-        own.move_to_end(key)
-        evicted = []
-        if len(own) > MAX_STREAMS_PER_SESSION:
-            evicted.append(self._remove(next(iter(own))))
-        if len(self._entries) > MAX_STREAMS:
-            evicted.append(self._remove(next(iter(self._entries))))
-        return evicted
-
-    def _remove(self, key: _Key) -> tuple[_Key, _Value]:
-        own = self._by_session[key.session]
-        del own[key]
-        if not own:
-            del self._by_session[key.session]
-        return key, self._entries.pop(key)
+    Args:
+        series: ``series_of(point)``.
+    """
+    start_ns, at_ns = min(point.start_ns, _MAX_NS), min(point.at_ns, _MAX_NS)
+    interval = (start_ns, at_ns, point.value) if point.delta else (start_ns,)
+    key = f"{session}\0{interval}".encode("utf-8", "replace")
+    stream = blake2b(series + key, digest_size=16).hexdigest()
+    return StreamPoint(stream, session, start_ns, at_ns, point.value, point.delta)

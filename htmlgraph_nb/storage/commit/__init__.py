@@ -1,1 +1,1 @@
-"""The write queue that the stores of SQLite and PostgreSQL have in common."""
+"""Parts of a commit that the stores of SQLite and PostgreSQL have in common."""

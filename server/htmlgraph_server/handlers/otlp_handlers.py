@@ -16,11 +16,12 @@ import time
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from concurrent.futures import Future
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from htmlgraph_nb.coding_agents.otel.events import events_from_log
-from htmlgraph_nb.coding_agents.otel.metrics import TokenCounters
+from htmlgraph_nb.coding_agents.otel.metrics import Reading, readings_of
 from htmlgraph_nb.coding_agents.otel.span_events import Released
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.validation import shorten
@@ -31,28 +32,29 @@ from ..otlp.json_codec import JsonCodec
 from .base import committed
 from .json_api import JsonHandler
 
+Record = TypeVar("Record")
+
 _JSON = "application/json"
 _PROTOBUF = "application/x-protobuf"
-_BATCH_EVENTS = 1_000
 _YIELD_RECORDS = 25
 """Number of records to translate before yielding to the event loop; about 2 ms."""
 
 
-class OtlpHandler(JsonHandler, ABC):
-    """The route of one signal; subclasses translate its records into events."""
+class OtlpHandler(JsonHandler, ABC, Generic[Record]):
+    """The route of one signal; subclasses translate its records into what is stored."""
 
     signal: ClassVar[str]
-
-    @property
-    def counters(self) -> TokenCounters:
-        """The token counters of this server."""
-        return self.service.token_counters
+    batch_size = 1_000
 
     @abstractmethod
     def translate(
         self, codec: OtlpCodec, body: bytes, received_at: datetime
-    ) -> Iterator[list[Event]]:
-        """Yield the events of each record."""
+    ) -> Iterator[list[Record]]:
+        """Yield what is to be stored of each record."""
+
+    @abstractmethod
+    def submit(self, batch: list[Record]) -> Future[Any]:
+        """Queue a batch for its transaction."""
 
     async def post(self) -> None:
         self._received = time.monotonic()
@@ -66,18 +68,13 @@ class OtlpHandler(JsonHandler, ABC):
         self.set_header("Content-Type", mime)
         self.finish(codec.encode_response(self.signal, self._n_rejected, self._reason))
 
-    async def _ingest(self, codec: OtlpCodec) -> list[Event]:
-        """Store the events of the body in batches, except the last batch, which is returned."""
-        batch: list[Event] = []
+    async def _ingest(self, codec: OtlpCodec) -> list[Record]:
+        """Store the records of the body in batches, except the last batch, which is returned."""
+        batch: list[Record] = []
         records = enumerate(self.translate(codec, self._decompressed_body(), datetime.now(UTC)), 1)
-        for n_records, events in records:
-            try:
-                self.identity.check_events(events)
-                batch.extend([event.checked() for event in events])
-            except InvalidEvent as error:
-                self._n_rejected += 1
-                self._reason = self._reason or str(error)
-            if len(batch) >= _BATCH_EVENTS:
+        for n_records, translated in records:
+            batch += translated
+            if len(batch) >= self.batch_size:
                 await self._store(batch)
                 batch = []
             elif n_records % _YIELD_RECORDS == 0:
@@ -85,9 +82,23 @@ class OtlpHandler(JsonHandler, ABC):
                 await asyncio.sleep(0)
         return batch
 
-    async def _store(self, events: list[Event]) -> None:
-        if events:
-            await committed(self.service.manager.submit(events, self._received))
+    async def _store(self, batch: list[Record]) -> None:
+        if batch:
+            await committed(self.submit(batch))
+
+    def _checked(self, events: list[Event]) -> list[Event]:
+        """Return the events of a record; none if it is rejected."""
+        try:
+            self.identity.check_events(events)
+            return [event.checked() for event in events]
+        except InvalidEvent as error:
+            self.reject(error)
+            return []
+
+    def reject(self, error: InvalidEvent) -> None:
+        """Count a rejected record."""
+        self._n_rejected += 1
+        self._reason = self._reason or str(error)
 
     def _decompressed_body(self) -> bytes:
         encoding = self.request.headers.get("Content-Encoding", "identity").strip().lower()
@@ -121,7 +132,12 @@ def _codec_for(mime: str) -> OtlpCodec:
     raise ApiError(415, "unsupported_media_type", message)
 
 
-class OtlpLogsHandler(OtlpHandler):
+class _EventHandler(OtlpHandler[Event]):
+    def submit(self, batch: list[Event]) -> Future[Any]:
+        return self.service.manager.submit(batch, self._received)
+
+
+class OtlpLogsHandler(_EventHandler):
     """``POST /v1/logs``."""
 
     signal = "logs"
@@ -130,14 +146,10 @@ class OtlpLogsHandler(OtlpHandler):
         self, codec: OtlpCodec, body: bytes, received_at: datetime
     ) -> Iterator[list[Event]]:
         for record in codec.decode_logs(body):
-            events = events_from_log(record, received_at=received_at)
-            for event in events:
-                if event.event_type == "completion" and event.session_id is not None:
-                    self.counters.on_logged_completion(event.session_id)
-            yield events
+            yield self._checked(events_from_log(record, received_at=received_at))
 
 
-class OtlpTracesHandler(OtlpHandler):
+class OtlpTracesHandler(_EventHandler):
     """``POST /v1/traces``."""
 
     signal = "traces"
@@ -155,25 +167,31 @@ class OtlpTracesHandler(OtlpHandler):
     ) -> Iterator[list[Event]]:
         translate, released = self.service.spans.translate, self._released
         for span in codec.decode_spans(body):
-            yield translate(span, released, received_at=received_at, now=self._received)
+            events = translate(span, released, received_at=received_at, now=self._received)
+            yield self._checked(events)
 
 
-class OtlpMetricsHandler(OtlpHandler):
-    """``POST /v1/metrics``."""
+class OtlpMetricsHandler(OtlpHandler[Reading]):
+    """``POST /v1/metrics``. How much each point adds is computed in its transaction."""
 
     signal = "metrics"
+    # Kinds of tokens that include each other should not be in two transactions.
+    batch_size = 10_000
 
     def translate(
         self, codec: OtlpCodec, body: bytes, received_at: datetime
-    ) -> Iterator[list[Event]]:
-        yield self.counters.stage(codec.decode_points(body), received_at=received_at)
+    ) -> Iterator[list[Reading]]:
+        for reading in readings_of(codec.decode_points(body)):
+            yield self._allowed(reading)
 
-    async def _ingest(self, codec: OtlpCodec) -> list[Event]:
-        # Commit inside of the lock: the next points of a counter are relative to these.
-        try:
-            await self._store(await super()._ingest(codec))
-        except BaseException:
-            self.counters.rollback()
-            raise
-        self.counters.commit()
-        return []
+    def _allowed(self, reading: Reading) -> list[Reading]:
+        if self.identity.agent_prefix:
+            try:
+                self.identity.check_agents([reading.agent_id])
+            except InvalidEvent as error:
+                self.reject(error)
+                return []
+        return [reading]
+
+    def submit(self, batch: list[Reading]) -> Future[Any]:
+        return self.service.manager.submit_readings(batch, self._received)

@@ -20,13 +20,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from htmlgraph_nb.coding_agents.claude.hooks import events_from_hook
-from htmlgraph_nb.coding_agents.otel.metrics import TokenCounters
 from htmlgraph_nb.coding_agents.otel.signals import Point
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.ids import agent_id_of
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.storage.transaction import Transaction
+from tests.helpers.counters import Counters
 from tests.helpers.simulated_session import (
     SESSION,
     SIMULATED,
@@ -215,14 +215,14 @@ def test_token_sources_of_two_exporting_processes_count_once() -> None:
     session = simulate_session("claude", [[], []], same_counts=False, ended=False)
     completions = [event for event in session.file if event.event_type == "completion"]
     end_ns = round((session.end + timedelta(seconds=30)).timestamp() * 1e9)
-    counters, exported = TokenCounters(), []
+    counters, exported = Counters(), []
     for at, process, share in ((1, 0, 0.5), (2, 1, 0.5), (3, 0, 0.5), (4, 1, 1.0), (5, 0, 1.0)):
         value = round(session.n_tokens / 2 * share)
         value += process * (session.n_tokens % 2) if share == 1.0 else 0
         values = {"session.id": SESSION, "type": "input", "model": "m"}
         start_ns, at_ns = end_ns - 600 * 10**9 + process, end_ns + at * 10**9
         point = Point({}, "", "claude_code.token.usage", values, value, start_ns, at_ns, False)
-        exported += counters.stage([point], received_at=session.end)
+        exported += counters.stage([point])
         counters.commit()
     assert ingest_all(session, exported)["tokens"] == session.n_tokens
     assert ingest_all(session, [*completions, *exported])["tokens"] == session.n_tokens

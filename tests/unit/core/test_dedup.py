@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from htmlgraph_nb.coding_agents.registry import AGENTS
+from htmlgraph_nb.core import dedup
+from htmlgraph_nb.core.agent_state import AgentState
 from htmlgraph_nb.core.dedup import (
     COMPLETIONS,
     METRIC_ID_PREFIX,
@@ -16,10 +19,11 @@ from htmlgraph_nb.core.dedup import (
     TOLERANCE,
     AgentAliases,
     DedupRules,
+    aliases_of,
     dedup_key,
     token_source_of,
 )
-from htmlgraph_nb.core.model import Event
+from htmlgraph_nb.core.model import AgentPresence, Event
 
 RULES = DedupRules(AGENTS.values())
 SESSION = "0b9d6f4e-6d3c-4a51-9f2e-0c6a1d2b3e4f"
@@ -101,8 +105,9 @@ def test_token_source_of_separates_completions_and_metrics() -> None:
 def test_agent_aliases_rename_agents_and_parents() -> None:
     """The id of a hook event replaces the default id in events of all sources."""
     aliases = AgentAliases(RULES)
-    assert aliases.add([event("prompt", agent_id="reviewer")]) == [(DEFAULT_ID, "reviewer")]
-    assert aliases.add([event("prompt", agent_id="reviewer")]) == []
+    assert aliases.new_of([event("prompt", agent_id="reviewer")]) == {DEFAULT_ID: "reviewer"}
+    assert aliases.put(DEFAULT_ID, "reviewer") == []
+    assert aliases.new_of([event("prompt", agent_id="reviewer")]) == {}
     child = event("prompt", "claude-session", agent_id="claude-c", parent_agent_id=DEFAULT_ID)
     own = event("prompt", "claude-session")
     assert [(e.agent_id, e.parent_agent_id) for e in aliases.apply([own, child])] == [
@@ -113,12 +118,38 @@ def test_agent_aliases_rename_agents_and_parents() -> None:
     assert list(aliases.apply([reported])) == [reported]
 
 
-def test_agent_aliases_are_restored_from_stored_agents() -> None:
-    """A stored main agent with another id than the default is an alias."""
+def test_agent_aliases_apply_new_ones_before_they_are_known() -> None:
+    """A new alias replaces a known one."""
     aliases = AgentAliases(RULES)
-    aliases.load([("reviewer", SESSION), ("claude-x", None), ("other", "session-1")])
-    (renamed,) = aliases.apply([event("prompt", "claude-session")])
-    assert renamed.agent_id == "reviewer"
+    own = event("prompt", "claude-session")
+    assert [e.agent_id for e in aliases.apply([own], {DEFAULT_ID: "a"})] == ["a"]
+    aliases.put(DEFAULT_ID, "b")
+    assert [e.agent_id for e in aliases.apply([own], {DEFAULT_ID: "a"})] == ["a"]
+    assert [e.agent_id for e in aliases.apply([own])] == ["b"]
+
+
+def test_agent_aliases_evict_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is put again is the newest."""
+    monkeypatch.setattr(dedup, "_MAX_ALIASES", 2)
+    aliases = AgentAliases(RULES)
+    assert [aliases.put(name, "x") for name in "abacb"] == [[], [], [], ["b"], ["a"]]
+
+
+def test_aliases_of_stored_agents() -> None:
+    """A stored main agent with another id than the default is an alias."""
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def agent(agent_id: str, session: str | None, **fields: Any) -> AgentPresence:
+        presence = AgentState.new(agent_id, at).presence
+        return replace(presence, session_id=session, **fields)
+
+    unknown = [agent("reviewer", SESSION), agent("claude-x", None), agent("other", "session-1")]
+    found = dict(aliases_of(unknown, RULES))
+    assert found[DEFAULT_ID] == "reviewer"
+    assert set(found.values()) == {"reviewer"}
+    known = [agent("reviewer", SESSION, agent_kind="claude"), agent(DEFAULT_ID, SESSION)]
+    assert list(aliases_of(known, RULES)) == [(DEFAULT_ID, "reviewer")]
+    assert list(aliases_of([agent("x", SESSION, parent_agent_id="y")], RULES)) == []
 
 
 def test_dedup_key_of_calls_whose_hooks_have_no_id() -> None:

@@ -251,8 +251,19 @@ def test_cumulative_counters_continue_after_restart(serve: Serve) -> None:
     assert counted(first, 40, at=1) == 40
     assert first.stop() == 0
     second = serve(*FLAGS, home=first.home)
-    assert counted(second, 55, at=2) == 40, "the first point after a restart is the baseline"
-    assert counted(second, 60, at=3) == 45
+    assert counted(second, 55, at=2) == 55
+    assert counted(second, 60, at=3) == 60
+
+
+def test_cumulative_counters_are_shared_by_two_servers(serve: Serve) -> None:
+    """A sender that changes between servers of one file is counted as at one server."""
+    first = serve(*FLAGS)
+    second = serve(*FLAGS, "--db", str(first.db), home=first.home)
+    servers = (first, second)
+    for at in range(1, 9):
+        assert counted(servers[at % 2], 50 * at, at=at) == 50 * at
+    assert counted(first, 10, at=20, start=10) == 410, "another process of the session"
+    assert counted(second, 30, at=30, start=10) == 430
 
 
 def test_cumulative_counters_of_two_processes_add_up(serve: Serve) -> None:
@@ -272,7 +283,7 @@ def test_cumulative_counters_of_two_processes_add_up(serve: Serve) -> None:
     assert totals == [100, 140, 190, 210, 210, 210]
     assert server.stop() == 0
     again = serve(*FLAGS, home=server.home)
-    assert counted(again, 60, at=310, start=100) == 210, "known from before the restart"
+    assert counted(again, 60, at=310, start=100) == 210, "unchanged since before the restart"
     assert counted(again, 7, at=320, start=300) == 217, "a process that started since"
     assert counted(again, 65, at=370, start=100) == 222
 

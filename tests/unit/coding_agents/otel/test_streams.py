@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htmlgraph_nb.coding_agents.otel import streams
-from htmlgraph_nb.coding_agents.otel.metrics import TokenCounters
 from htmlgraph_nb.coding_agents.otel.signals import Point
-from tests.helpers.otlp_signals import NOW, point, totals
+from tests.helpers.counters import Counters, totals
+from tests.helpers.otlp_signals import point
 
 KINDS = ("input", "output", "cacheRead")
 
@@ -26,7 +25,7 @@ def test_streams_differ_by_start_time() -> None:
         [point(150_000, 210, start=0, delta=False)],
         [point(60_000, 250, start=100, delta=False)],
     ]
-    assert totals(TokenCounters(), exports) == 210_000
+    assert totals(Counters(), exports) == 210_000
 
 
 @pytest.mark.parametrize("delta", [True, False])
@@ -39,8 +38,8 @@ def test_streams_differ_by_resource_and_scope(other: dict[str, object], delta: b
     """Both are part of the identity of a stream, as are its labels."""
     first = point(50, 9, delta=delta)
     second = replace(first, value=20.0, **other)  # type: ignore[arg-type]
-    assert totals(TokenCounters(), [[first], [second], [first], [second]]) == 70
-    assert totals(TokenCounters(), [[first, second, first, second]]) == 70
+    assert totals(Counters(), [[first], [second], [first], [second]]) == 70
+    assert totals(Counters(), [[first, second, first, second]]) == 70
 
 
 def test_streams_count_a_late_delta_point() -> None:
@@ -48,54 +47,27 @@ def test_streams_count_a_late_delta_point() -> None:
     first = point(5, 60, start=0, delta=True)
     second = point(7, 59, start=10, delta=True)
     late = point(11, 30, start=0, delta=True)
-    assert totals(TokenCounters(), [[first], [second], [late], [first], [second]]) == 23
+    assert totals(Counters(), [[first], [second], [late], [first], [second]]) == 23
 
 
 def test_streams_ignore_older_cumulative_points() -> None:
     """The later point includes their tokens."""
     newer, older = point(70, 9, delta=False), point(50, 5, delta=False)
-    assert totals(TokenCounters(), [[newer], [older], [newer]]) == 70
-    assert totals(TokenCounters(), [[older], [older, newer]]) == 70
+    assert totals(Counters(), [[newer], [older], [newer]]) == 70
+    assert totals(Counters(), [[older], [older, newer]]) == 70
 
 
 def test_streams_continue_a_counter_of_unknown_value() -> None:
     """Its first point has its own time as start time."""
     exports = [[point(50, 9, start=9, delta=False)], [point(70, 12, start=9, delta=False)]]
-    assert totals(TokenCounters(), exports) == 20
+    assert totals(Counters(), exports) == 20
 
 
 def test_streams_without_start_time_detect_a_reset() -> None:
     """A smaller value is the only sign of one."""
     values = ((50, 2), (80, 3), (20, 4), (30, 5))
     exports = [[point(value, at, start=0, delta=False)] for value, at in values]
-    assert totals(TokenCounters(), exports) == 110
-
-
-@pytest.mark.parametrize("limit", ["MAX_STREAMS", "MAX_STREAMS_PER_SESSION"])
-def test_streams_evict_the_least_recently_used(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
-    """An evicted stream counts its further growth, never its whole value again."""
-    monkeypatch.setattr(streams, limit, 2)
-    counters = TokenCounters()
-    for at, kind in enumerate(("input", "output", "input", "cacheRead"), 2):
-        totals(counters, [[point(at, at, delta=False, kind=kind)]])
-    assert totals(counters, [[point(14, 8, delta=False, kind="input")]]) == 10, "it was kept"
-    assert totals(counters, [[point(13, 8, delta=False, kind="output")]]) == 0
-    assert totals(counters, [[point(15, 9, delta=False, kind="output")]]) == 2
-    assert totals(counters, [[point(5, 11, start=10, delta=False, kind="output")]]) == 5, "new"
-
-
-def test_streams_of_one_session_do_not_evict_those_of_others(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A session has a limit of its own."""
-    monkeypatch.setattr(streams, "MAX_STREAMS_PER_SESSION", 2)
-    counters = TokenCounters()
-    first = point(5, 2, delta=False)
-    totals(counters, [[first]])
-    other = replace(first, attributes={**first.attributes, "session.id": "other"})
-    for start in range(10, 30):
-        totals(counters, [[replace(other, start_ns=start, at_ns=99)]])
-    assert totals(counters, [[point(9, 3, delta=False)]]) == 4
+    assert totals(Counters(), exports) == 110
 
 
 @dataclass
@@ -140,7 +112,7 @@ class Simulation:
     """Processes that export to one server, over a connection that drops, repeats and delays."""
 
     def __init__(self) -> None:
-        self.counters = TokenCounters()
+        self.counters = Counters()
         self.stored: dict[str | None, int] = {}
         self.processes: list[Process] = []
         self.reset_tokens = 0
@@ -171,8 +143,7 @@ class Simulation:
             self._send([self.sent[amount % len(self.sent)]], is_repeated=True)
         elif action == "fail":
             export = process.collect(self.now)
-            self.counters.stage(export, received_at=NOW)
-            self.counters.rollback()
+            self.counters.stage(export)
             self._send([(process, export)])
         elif action == "reset" and not process.delta:
             self._reset(process)
@@ -187,7 +158,7 @@ class Simulation:
 
     def _send(self, exports: list[tuple[Process, list[Point]]], is_repeated: bool = False) -> None:
         points = [each for _, export in exports for each in export]
-        for event in self.counters.stage(points, received_at=NOW):
+        for event in self.counters.stage(points):
             self.stored.setdefault(event.event_id, event.total_tokens)
         self.counters.commit()
         for process, export in sorted(exports, key=lambda each: [p.at_ns for p in each[1]]):

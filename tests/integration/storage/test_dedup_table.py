@@ -263,7 +263,7 @@ def test_token_sources_of_failed_transaction_do_not_count(database: str) -> None
     completion_event = next(event for event in session.file if event.event_type == "completion")
     counter = replace(completion_event, event_id="metric:1", source="otlp", extra=None)
     with PresenceManager(database) as manager:
-        listener = manager._store._listener
+        listener = manager.store._listener
         flush = listener.flush
 
         def fail(tx: Transaction) -> None:

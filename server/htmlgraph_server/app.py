@@ -9,6 +9,7 @@ from tornado import web
 
 from .access.gate import Gate
 from .access.identity import Need
+from .access.spaces import Spaces
 from .handlers import (
     alert_handlers,
     coverage_handlers,
@@ -23,7 +24,6 @@ from .handlers import (
 )
 from .handlers.base import BaseHandler
 from .handlers.json_api import NotFoundHandler
-from .service import Service
 
 logger = logging.getLogger(__name__)
 
@@ -86,9 +86,9 @@ ROUTES: tuple[Route, ...] = (
 )
 
 
-def make_app(service: Service, gate: Gate) -> web.Application:
-    """Return the Tornado application of a service, which ``gate`` protects."""
-    settings: dict[str, Any] = {"service": service, "gate": gate, "log_function": _log_request}
+def make_app(spaces: Spaces, gate: Gate) -> web.Application:
+    """Return the Tornado application of spaces, which ``gate`` protects."""
+    settings: dict[str, Any] = {"spaces": spaces, "gate": gate, "log_function": _log_request}
     return web.Application(
         [(route.pattern, route.handler, {"needs": route.needs}) for route in ROUTES],
         default_handler_class=NotFoundHandler,

@@ -167,6 +167,12 @@ SETTINGS: tuple[Setting, ...] = (
         100_000,
         "maximum number of values in the filters of all dashboards together",
     ),
+    Setting(
+        "max_spaces",
+        _parse_positive,
+        50,
+        "maximum number of spaces that are open at a time, beside the default one",
+    ),
     Setting("max_queue_bytes", _parse_positive, 1_048_576, "maximum unsent bytes per dashboard"),
     Setting("max_body_bytes", _parse_positive, 8_388_608, "maximum size of a request body"),
     Setting(
@@ -281,6 +287,7 @@ class Config:
     backfill_s: float = 0.0
     titles: bool = True
     alerts: str = field(default_factory=alerts_file)
+    max_spaces: int = 50
 
     def __post_init__(self) -> None:
         if not self.token and not is_loopback(self.host):
@@ -382,4 +389,5 @@ def config_from_values(values: Mapping[str, Any]) -> Config:
         backfill_s=backfill_s,
         titles=values["titles"],
         alerts=values["alerts"] or alerts_file(),
+        max_spaces=values["max_spaces"],
     )

@@ -21,6 +21,7 @@ from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.pricing.price_list import context_window_of, price_of
 
 from .access.gate import Gate
+from .access.spaces import Spaces, space_config
 from .access.token_table import put_last_used
 from .app import make_app
 from .background.periodic_tasks import make_background_tasks
@@ -65,6 +66,7 @@ class Lifecycle:
         loop: the event loop of the hub.
         spool: the file in which hooks leave events while no server runs; None in demo mode, which
             neither reads it nor looks for agents on this machine.
+        shared: as for ``make_service``.
 
     Attributes:
         service: the components.
@@ -76,8 +78,11 @@ class Lifecycle:
         manager: PresenceManager,
         loop: asyncio.AbstractEventLoop,
         spool: str | None,
+        shared: Service | None = None,
     ) -> None:
-        service = make_service(config, manager, loop, follows_agents=spool is not None)
+        service = make_service(
+            config, manager, loop, follows_agents=spool is not None, shared=shared
+        )
         self.service = service
         self._unsubscribe = _subscribe(service, loop)
         self._background = make_background_tasks(
@@ -126,9 +131,32 @@ class Lifecycle:
 
     def close(self) -> None:
         """Stop the processes and connections that read history."""
-        self.service.export_pool.close()
-        self.service.reports.close()
+        if self.service.is_whole_server:
+            self.service.export_pool.close()
+            self.service.reports.close()
         self.service.history.close()
+
+
+async def open_space(config: Config, default: Service, name: str) -> Lifecycle:
+    """Open the database of a space and start its service.
+
+    Args:
+        config: the configuration of the server.
+        default: the service of the default space.
+        name: the name of the space.
+
+    Raises:
+        StoreError: the database cannot be used.
+    """
+    loop, own = asyncio.get_running_loop(), space_config(config, name)
+    manager = await loop.run_in_executor(None, open_manager, own)
+    try:
+        lifecycle = Lifecycle(own, manager, loop, None, default)
+    except BaseException:
+        manager.close()
+        raise
+    lifecycle.start()
+    return lifecycle
 
 
 def _subscribe(service: Service, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
@@ -220,9 +248,10 @@ async def run_server(
     service = lifecycle.service
     gate = Gate(config, partial(_put_last_used, manager))
     gate.tokens.refresh()
+    spaces = Spaces(service, partial(open_space, config, service), config.max_spaces)
     raise_fd_limit()
     server = BoundedServer(
-        make_app(service, gate),
+        make_app(spaces, gate),
         max_body_size=config.max_body_bytes,
         max_header_size=65_536,
         idle_connection_timeout=IDLE_CONNECTION_S,
@@ -236,6 +265,7 @@ async def run_server(
         try:
             lifecycle.start()
             gate.start()
+            spaces.start()
             on_ready(service, url)
             await stop.wait()
             logger.info("shutting down")
@@ -243,6 +273,7 @@ async def run_server(
             remove_server_file()
         server.stop()
         await gate.stop()
+        await spaces.stop()
         await lifecycle.stop()
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(_close_connections(server), CLOSE_GRACE_S)

@@ -31,7 +31,7 @@ from .hub.published_state import PublishedState
 
 @dataclass
 class Service:
-    """The components of one server.
+    """The components of one server, or of one of its spaces.
 
     Attributes:
         config: the configuration.
@@ -49,6 +49,7 @@ class Service:
         otlp_lock: held while an OTLP export is decoded.
         budget: the budget of the bytes of all connections.
         alerts: evaluates the rules of alerts.
+        is_whole_server: whether no other service owns the shared parts.
         started_at: start time, UTC.
         started_s: start time in monotonic seconds.
     """
@@ -66,6 +67,7 @@ class Service:
     budget: ByteBudget
     alerts: AlertService
     local_agents: LocalAgents | None = None
+    is_whole_server: bool = True
     spans: SpanTranslator = field(default_factory=SpanTranslator)
     otlp_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -78,6 +80,7 @@ def make_service(
     scheduler: Scheduler,
     *,
     follows_agents: bool = False,
+    shared: Service | None = None,
 ) -> Service:
     """Create the components; the hub starts with the manager's current state.
 
@@ -87,6 +90,8 @@ def make_service(
         manager: the open database.
         scheduler: the event loop of the hub.
         follows_agents: create ``local_agents``.
+        shared: another service of this server, whose workers and budget of bytes this one uses; it
+            closes them. None: there is none.
 
     Raises:
         StoreError: the database cannot be read.
@@ -107,13 +112,14 @@ def make_service(
         history,
         quotas,
         ActivityCache(history),
-        ExportWorkerPool(),
-        ReportProcess(),
+        ExportWorkerPool() if shared is None else shared.export_pool,
+        ReportProcess() if shared is None else shared.reports,
         leader_lock,
         backfiller,
-        ByteBudget(config.max_buffered_bytes),
+        ByteBudget(config.max_buffered_bytes) if shared is None else shared.budget,
         AlertService(manager, history, hub, quotas, lambda: leader_lock.is_leader, config.alerts),
         local_agents,
+        is_whole_server=shared is None,
     )
 
 

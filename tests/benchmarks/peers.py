@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from tornado import web, websocket
@@ -33,10 +34,12 @@ from htmlgraph_nb.core.status_rules import Change
 from htmlgraph_nb.core.timestamps import to_rfc3339
 from htmlgraph_nb.presence import PresenceManager, Publication
 from htmlgraph_server.access.gate import Gate
+from htmlgraph_server.access.spaces import Spaces
 from htmlgraph_server.app import make_app
 from htmlgraph_server.config import Config, HubLimits
 from htmlgraph_server.connections.frames import encode_frame
 from htmlgraph_server.hub.published_state import PublishedState
+from htmlgraph_server.server import open_space
 from htmlgraph_server.service import make_service
 from tests.benchmarks.machine import allow_open_files
 from tests.benchmarks.poster import event_of
@@ -199,8 +202,9 @@ async def hub_peer(source: Source) -> None:
         with PresenceManager(config.db) as manager:
             service = make_service(config, manager, asyncio.get_running_loop())
             service.hub.published = PublishedState(manager.cursor, ())
+            spaces = Spaces(service, partial(open_space, config, service), 1)
             listening = bind_sockets(0, "127.0.0.1")
-            HTTPServer(make_app(service, Gate(config, lambda _: None))).add_sockets(listening)
+            HTTPServer(make_app(spaces, Gate(config, lambda _: None))).add_sockets(listening)
             print_address(listening[0].getsockname()[1])
             rate, seconds = await commands()
             start, clock = time.monotonic(), time.time() - time.monotonic()

@@ -99,6 +99,13 @@ COMMANDS: tuple[Command, ...] = (
         "configure_token",
     ),
     Command(
+        "space",
+        _SERVER,
+        "list the spaces of the server",
+        "access.space_command",
+        "configure_space",
+    ),
+    Command(
         "connect",
         _CONNECT,
         "add reporting hooks to the settings of a coding agent",

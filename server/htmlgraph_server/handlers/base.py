@@ -20,7 +20,8 @@ from htmlgraph_nb.paths import SERVER_HEADER
 
 from ..access.auth import Credentials, Refusal
 from ..access.gate import Gate
-from ..access.identity import DEFAULT_SPACE, Identity, Need
+from ..access.identity import Identity, Need
+from ..access.spaces import Space, Spaces
 from ..connections.unread_response import UnreadResponse
 from ..service import Service
 
@@ -65,6 +66,9 @@ class BaseHandler(web.RequestHandler):
     """Whether the Origin of every request counts, not only that of writes."""
     identity = Identity()
     """Who sends the request; ``authenticate`` sets it."""
+    space: Space | None = None
+    """What the request reads and writes; ``authenticate`` sets it."""
+    _is_over = _has_left_space = False
 
     def initialize(self, needs: Need) -> None:
         """Take what the route table says that this route needs."""
@@ -72,8 +76,24 @@ class BaseHandler(web.RequestHandler):
 
     @property
     def service(self) -> Service:
-        """The components of this server."""
-        return cast(Service, self.settings["service"])
+        """The components of the space of this request.
+
+        Raises:
+            RuntimeError: it is not authenticated yet.
+        """
+        if self.space is None:
+            raise RuntimeError("the request is not authenticated yet")
+        return self.space.service
+
+    @property
+    def whole_server(self) -> Service:
+        """The components that all spaces share, and their limits."""
+        return self.spaces.default.service
+
+    @property
+    def spaces(self) -> Spaces:
+        """The spaces of the standalone server."""
+        return cast(Spaces, self.settings["spaces"])
 
     @property
     def gate(self) -> Gate:
@@ -124,10 +144,11 @@ class BaseHandler(web.RequestHandler):
             raise ApiError(checked.status, checked.code, checked.message)
         if not checked.allows(self.needs):
             raise self._not_permitted(checked)
-        if checked.space != DEFAULT_SPACE:
-            message = f"this server does not serve the space {shorten(checked.space)}"
-            raise ApiError(404, "unknown_space", message)
         self.identity = checked
+        self.space = await self.spaces.enter(checked.space)
+        if self._is_over:
+            # The client disconnected while the space was opened.
+            self.leave_space()
 
     def _not_permitted(self, identity: Identity) -> ApiError:
         label = f" {shorten(identity.label)}" if identity.label else ""
@@ -140,6 +161,20 @@ class BaseHandler(web.RequestHandler):
 
     async def prepare(self) -> None:
         await self.authenticate()
+
+    def leave_space(self) -> None:
+        """Note that this request does not use its space any more. Idempotent."""
+        self._is_over = True
+        if self.space is not None and not self._has_left_space:
+            self._has_left_space = True
+            self.spaces.leave(self.space)
+
+    def on_finish(self) -> None:
+        self.leave_space()
+
+    def on_connection_close(self) -> None:
+        super().on_connection_close()
+        self.leave_space()
 
     def set_default_headers(self) -> None:
         for name, value in SECURITY_HEADERS.items():
@@ -231,7 +266,7 @@ class BaseHandler(web.RequestHandler):
         if stream is not None and not sent.done() and not stream.closed():
             # In Jupyter Server, static files are sent before the service is open.
             with contextlib.suppress(RuntimeError):
-                service = self.service
+                service = self.whole_server
                 UnreadResponse(stream, sent, service.budget, service.config.hub.stall_timeout_s)
         return sent
 

@@ -74,6 +74,7 @@ class HistoryHandler(JsonHandler):
             # Cut the connection, so that a truncated response does not look complete.
             logger.info("history response aborted: %s", error)
             self.detach().close()
+            self.leave_space()
 
     def _query(self) -> HistoryQuery:
         self.allow_parameters(

@@ -62,6 +62,8 @@ class JsonHandler(BaseHandler):
         return ApiError(413, "body_too_large", f"body too large; at most {limit} bytes allowed")
 
     def data_received(self, chunk: bytes) -> None:
+        if not self._reads_body:
+            return
         limit = self.service.config.max_body_bytes
         self._n_bytes += len(chunk)
         if self._n_bytes <= limit:
@@ -93,6 +95,7 @@ class JsonHandler(BaseHandler):
             self._account.clear()
 
     def on_finish(self) -> None:
+        super().on_finish()
         self._release_body()
 
     def on_connection_close(self) -> None:

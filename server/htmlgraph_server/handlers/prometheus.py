@@ -38,25 +38,28 @@ class _ServiceCollector(Collector):
             "htmlgraph_clients": ("Connected dashboards", len(hub.clients)),
             "htmlgraph_clients_lagging": ("Dashboards over the queue limit", hub.n_slow),
             "htmlgraph_queue_bytes": ("Bytes waiting for dashboards", hub.queue_bytes()),
-            "htmlgraph_buffered_bytes": (
-                "Unfinished bodies, messages and responses of all connections",
-                self._service.budget.used,
-            ),
             "htmlgraph_queue_writes": ("Writes waiting for their commit", manager.n_queued),
             "htmlgraph_database_bytes": ("Size of the database", database_bytes(manager.db_path)),
         }
+        budget = self._service.budget
+        if self._service.is_whole_server:
+            gauges["htmlgraph_buffered_bytes"] = (
+                "Unfinished bodies, messages and responses of all connections",
+                budget.used,
+            )
         for name, (text, value) in gauges.items():
             yield GaugeMetricFamily(name, text, value=value)
         counters = {
             "htmlgraph_updates": ("Changes published", hub.stats.updates.total),
             "htmlgraph_frames": ("Frames sent", hub.stats.frames.total),
             "htmlgraph_sent_bytes": ("Bytes sent to dashboards", hub.stats.n_bytes),
-            "htmlgraph_evicted_connections": (
-                "Connections given up because of the limit of buffered bytes",
-                self._service.budget.n_evicted,
-            ),
             "htmlgraph_lags": ("Times a dashboard passed the limit", hub.stats.n_slow_total),
         }
+        if self._service.is_whole_server:
+            counters["htmlgraph_evicted_connections"] = (
+                "Connections given up because of the limit of buffered bytes",
+                budget.n_evicted,
+            )
         for name, (text, total) in counters.items():
             yield CounterMetricFamily(name, text, value=total)
         yield self._quotas()

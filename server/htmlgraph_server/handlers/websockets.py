@@ -6,6 +6,7 @@ import logging
 import re
 import socket
 import time
+from http import HTTPStatus
 from typing import Any
 
 from tornado.httputil import HTTPHeaders
@@ -143,6 +144,11 @@ class WebSocketBase(BaseHandler, WebSocketHandler):
         self.drop_request_headers()
         if self.identity.token_id:
             self.gate.add_socket(self.identity.token_id, self)
+
+    def on_finish(self) -> None:
+        # Tornado calls this at the end of the handshake; an open WebSocket still uses its space.
+        if self.get_status() != HTTPStatus.SWITCHING_PROTOCOLS:
+            super().on_finish()
 
     def on_close(self) -> None:
         """See WebSocketHandler; overrides call this, too."""

@@ -52,6 +52,9 @@ class Hub:
         scheduler: the event loop; every method is called on it.
         monotonic: returns monotonic seconds.
         now: returns the current time in UTC.
+
+    Attributes:
+        n_elsewhere: returns the number of clients of this server's other hubs.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Hub:
         self.limits = limits
         self.stats = HubStats()
         self.clients: dict[Client, None] = {}
+        self.n_elsewhere: Callable[[], int] = int
         self.sessions: Counter[str] = Counter()
         self.groups = FilterGroups(limits.max_filter_values)
         # Clients without a state yet: those waiting for the next flush, and slow ones.
@@ -111,7 +115,7 @@ class Hub:
         limits = self.limits
         if self._closed:
             raise JoinRefused("server shutting down", CloseCode.GOING_AWAY)
-        if len(self.clients) >= limits.max_clients:
+        if len(self.clients) + self.n_elsewhere() >= limits.max_clients:
             raise JoinRefused(f"client limit ({limits.max_clients}) reached", CloseCode.POLICY)
         if session is not None and self.sessions[session] >= limits.max_clients_per_session:
             raise JoinRefused(

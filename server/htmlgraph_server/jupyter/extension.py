@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from .chat_listener import ChatListener
 
 _WILDCARDS = ("", "0.0.0.0", "::", "localhost")  # noqa: S104
-_JUPYTER_SETTINGS = frozenset({"host", "port", "token", "allow_origins", "allow_hosts"})
-"""Settings that Jupyter Server has itself."""
+_JUPYTER_SETTINGS = frozenset(
+    {"host", "port", "token", "allow_origins", "allow_hosts", "max_spaces"}
+)
+"""Settings that Jupyter Server has itself or, being the space of one user, does not need."""
 _JUPYTER_AI = "jupyter_ai_persona_manager"
 """The server extension of Jupyter AI that runs its personas."""
 _TRAITS = {

@@ -40,6 +40,11 @@ class JupyterAuthMixin(BaseHandler, JupyterHandler):
         """The components of the server; ``authenticate`` has opened them."""
         return self.provider.service
 
+    @property
+    def whole_server(self) -> Service:
+        """See BaseHandler: there are no spaces."""
+        return self.provider.service
+
     def set_default_headers(self) -> None:
         """Set our security headers and those configured in Jupyter Server."""
         super().set_default_headers()

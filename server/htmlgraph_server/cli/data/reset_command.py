@@ -21,6 +21,7 @@ from htmlgraph_nb.paths import (
 from htmlgraph_nb.storage.columnar.segment_index import segment_folder
 from htmlgraph_nb.storage.migrations import APPLICATION_ID
 
+from ...access.space_files import spaces_folder
 from ...background.leader_lock import LeaderLock
 from ..browser import sign_in_path
 from ..options import Print, add_db_option
@@ -72,6 +73,7 @@ def _reset(arguments: argparse.Namespace, out: Print) -> int:
 
 def _stored_files(path: str, is_default: bool) -> list[str]:
     files = [f"{path}{suffix}" for suffix in _SUFFIXES] + [segment_folder(path)]
+    files.append(spaces_folder(path))
     if is_default:
         # The spool belongs to the default database.
         spool = spool_path()

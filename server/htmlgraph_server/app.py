@@ -88,7 +88,7 @@ ROUTES: tuple[Route, ...] = (
 
 def make_app(spaces: Spaces, gate: Gate) -> web.Application:
     """Return the Tornado application of spaces, which ``gate`` protects."""
-    settings: dict[str, Any] = {"spaces": spaces, "gate": gate, "log_function": _log_request}
+    settings: dict[str, Any] = {"spaces": spaces, "gate": gate, "log_function": log_request}
     return web.Application(
         [(route.pattern, route.handler, {"needs": route.needs}) for route in ROUTES],
         default_handler_class=NotFoundHandler,
@@ -97,7 +97,8 @@ def make_app(spaces: Spaces, gate: Gate) -> web.Application:
     )
 
 
-def _log_request(handler: web.RequestHandler) -> None:
+def log_request(handler: web.RequestHandler) -> None:
+    """Log a request, without its query."""
     status = handler.get_status()
     # Warn about server errors only; the cause was logged with the exception.
     level = logging.DEBUG if status < 500 else logging.WARNING

@@ -7,8 +7,7 @@ Each setting has a flag of ``htmlgraph-nb serve`` (``--max-clients``), an enviro
 from __future__ import annotations
 
 import ipaddress
-import math
-import re
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,86 +15,25 @@ from typing import Any
 from htmlgraph_nb.core.roster import Limits
 from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.paths import DEFAULT_HOST, DEFAULT_PORT, alerts_file, default_db
-from htmlgraph_nb.storage.database import SYNCHRONOUS_MODES
 
-_MAX_DURATION_S = 36_500 * 86_400
+from .hub_service.hub_address import hub_address
+from .setting_parsers import (
+    parse_backfill,
+    parse_duration,
+    parse_header,
+    parse_milliseconds,
+    parse_names,
+    parse_networks,
+    parse_port,
+    parse_positive,
+    parse_session_folders,
+    parse_switch,
+    parse_synchronous,
+    parse_token,
+)
+
 BACKFILL_S = 30 * 86_400.0
 """Age of session files that are imported by default."""
-_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
-
-
-def parse_duration(text: str) -> float:
-    """Return the seconds of ``300``, ``"90s"``, ``"5m"``, ``"24h"``, ``"90d"`` or ``"2w"``.
-
-    Raises:
-        ValueError: the text has another form, or the duration is over 36500 days.
-    """
-    match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)\s*([smhdw]?)", text.strip(), re.ASCII)
-    if not match:
-        raise ValueError("expected a duration such as 300, 90s, 5m, 24h or 90d")
-    seconds = float(match[1]) * _UNITS_S[match[2] or "s"]
-    if seconds > _MAX_DURATION_S:
-        raise ValueError("expected at most 36500d")
-    return seconds
-
-
-def _int_parser(minimum: int, maximum: int) -> Callable[[str], int]:
-    """Return a parser of whole numbers from ``minimum`` to ``maximum``."""
-
-    def parse(text: str) -> int:
-        digits = text.strip()
-        if re.fullmatch(r"[0-9]{1,16}", digits) and minimum <= int(digits) <= maximum:
-            return int(digits)
-        raise ValueError(f"expected a whole number from {minimum} to {maximum}")
-
-    return parse
-
-
-_parse_milliseconds = _int_parser(0, 60_000)
-_parse_positive = _int_parser(1, 2**31 - 1)
-_parse_port = _int_parser(0, 65_535)
-
-
-def _parse_synchronous(text: str) -> str:
-    if text.upper() not in SYNCHRONOUS_MODES:
-        raise ValueError(f"expected one of {', '.join(SYNCHRONOUS_MODES)}")
-    return text.upper()
-
-
-def _parse_switch(text: str) -> bool:
-    if text.lower() not in ("on", "off"):
-        raise ValueError("expected on or off")
-    return text.lower() == "on"
-
-
-def _parse_backfill(text: str) -> float:
-    """Return seconds; 0 for "off", infinity for "all"."""
-    if text.strip().lower() in ("off", "all"):
-        return 0.0 if text.strip().lower() == "off" else math.inf
-    if text.strip().isdecimal() and int(text) > 0:
-        # Seconds, as of other durations, would import nothing.
-        raise ValueError("expected a unit, such as 30d, or all or off")
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise ValueError(f"{error}, or all or off") from None
-
-
-def _parse_names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _parse_folders(text: str) -> tuple[tuple[str, str], ...]:
-    # Jupyter Server imports this module at every start.
-    from htmlgraph_nb.ingest.files.session_roots import parse_folders
-
-    return parse_folders(text)
-
-
-def _parse_token(text: str) -> str:
-    if text and not re.fullmatch(r"[A-Za-z0-9._~-]{8,256}", text):
-        raise ValueError("expected 8 to 256 letters, digits or . _ ~ -")
-    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +69,12 @@ class Setting:
     @property
     def is_switch(self) -> bool:
         """Whether the value is on or off: the flag needs no value and has a ``--no-`` form."""
-        return self.parse is _parse_switch
+        return self.parse is parse_switch
 
     @property
     def is_repeatable(self) -> bool:
         """Whether the flag can be given several times, each time with one item of the list."""
-        return self.parse is _parse_folders
+        return self.parse is parse_session_folders
 
     @property
     def variable(self) -> str:
@@ -146,42 +84,63 @@ class Setting:
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("host", str, DEFAULT_HOST, "address to listen on; beyond loopback it needs a token"),
-    Setting("port", _parse_port, DEFAULT_PORT, "TCP port to listen on; 0 picks a free port"),
+    Setting("port", parse_port, DEFAULT_PORT, "TCP port to listen on; 0 picks a free port"),
     Setting("db", str, None, "database file; default: a file in the user's data folder"),
-    Setting("token", _parse_token, "", "secret that clients must send; optional on loopback"),
-    Setting("allow_origins", _parse_names, (), "comma-separated additional Origins to accept"),
-    Setting("allow_hosts", _parse_names, (), "comma-separated additional host names of the server"),
-    Setting("max_clients", _parse_positive, 5_000, "maximum number of connected dashboards"),
+    Setting("token", parse_token, "", "secret that clients must send; optional on loopback"),
+    Setting("allow_origins", parse_names, (), "comma-separated additional Origins to accept"),
     Setting(
-        "max_clients_per_session", _parse_positive, 10, "maximum dashboards with the same ?session="
+        "identity_header",
+        parse_header,
+        "",
+        "header in which a proxy names the person, such as X-Forwarded-User",
+    ),
+    Setting(
+        "groups_header",
+        parse_header,
+        "",
+        "header with the comma-separated groups of that person, which decide the space",
+    ),
+    Setting(
+        "trusted_proxies",
+        parse_networks,
+        (),
+        "comma-separated addresses and networks from which these headers count",
+    ),
+    Setting(
+        "jupyterhub", parse_switch, False, "run as a service of JupyterHub, which signs users in"
+    ),
+    Setting("allow_hosts", parse_names, (), "comma-separated additional host names of the server"),
+    Setting("max_clients", parse_positive, 5_000, "maximum number of connected dashboards"),
+    Setting(
+        "max_clients_per_session", parse_positive, 10, "maximum dashboards with the same ?session="
     ),
     Setting(
         "max_agents",
-        _parse_positive,
+        parse_positive,
         10_000,
         "maximum number of agents in the roster; offline ones leave for new ones",
     ),
     Setting(
         "max_filter_values",
-        _parse_positive,
+        parse_positive,
         100_000,
         "maximum number of values in the filters of all dashboards together",
     ),
     Setting(
         "max_spaces",
-        _parse_positive,
+        parse_positive,
         50,
         "maximum number of spaces that are open at a time, beside the default one",
     ),
-    Setting("max_queue_bytes", _parse_positive, 1_048_576, "maximum unsent bytes per dashboard"),
-    Setting("max_body_bytes", _parse_positive, 8_388_608, "maximum size of a request body"),
+    Setting("max_queue_bytes", parse_positive, 1_048_576, "maximum unsent bytes per dashboard"),
+    Setting("max_body_bytes", parse_positive, 8_388_608, "maximum size of a request body"),
     Setting(
         "max_buffered_bytes",
-        _parse_positive,
+        parse_positive,
         268_435_456,
         "maximum unfinished bodies, messages and responses of all connections together, in bytes",
     ),
-    Setting("tick_ms", _parse_milliseconds, 20, "interval between messages under load, in ms"),
+    Setting("tick_ms", parse_milliseconds, 20, "interval between messages under load, in ms"),
     Setting(
         "stall_timeout", parse_duration, 30.0, "time until a client that stops reading is closed"
     ),
@@ -202,27 +161,27 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("retain", parse_duration, 0.0, "age at which history is deleted, e.g. 90d; 0: never"),
     Setting(
-        "synchronous", _parse_synchronous, "NORMAL", "SQLite's synchronous mode: NORMAL or FULL"
+        "synchronous", parse_synchronous, "NORMAL", "SQLite's synchronous mode: NORMAL or FULL"
     ),
     Setting(
-        "watch", _parse_switch, None, "follow session files of agents on this machine: on or off"
+        "watch", parse_switch, None, "follow session files of agents on this machine: on or off"
     ),
     Setting(
-        "seal", _parse_switch, True, "keep a columnar copy of history for fast loading: on or off"
+        "seal", parse_switch, True, "keep a columnar copy of history for fast loading: on or off"
     ),
     Setting(
         "backfill",
-        _parse_backfill,
+        parse_backfill,
         None,
         "age of session files to import at the start: a duration, all or off; default: 30d, but "
         "off without --watch",
     ),
     Setting(
-        "titles", _parse_switch, True, "keep titles that agents generate for sessions: on or off"
+        "titles", parse_switch, True, "keep titles that agents generate for sessions: on or off"
     ),
     Setting(
         "session_folder",
-        _parse_folders,
+        parse_session_folders,
         (),
         "further folder with session files, as claude=FOLDER; repeatable, in the variable "
         "comma-separated",
@@ -288,8 +247,21 @@ class Config:
     titles: bool = True
     alerts: str = field(default_factory=alerts_file)
     max_spaces: int = 50
+    identity_header: str = ""
+    groups_header: str = ""
+    trusted_proxies: tuple[str, ...] = ()
+    jupyterhub: bool = False
 
     def __post_init__(self) -> None:
+        if self.identity_header and not self.trusted_proxies:
+            raise ConfigError(
+                "--identity-header: name the address of the proxy with --trusted-proxies; "
+                "else anyone could send the header"
+            )
+        if (self.groups_header or self.trusted_proxies) and not self.identity_header:
+            raise ConfigError(
+                "--groups-header and --trusted-proxies: expected --identity-header, too"
+            )
         if not self.token and not is_loopback(self.host):
             raise ConfigError(
                 f"{self.host} is not a loopback address, so other machines could read and write "
@@ -317,12 +289,13 @@ def make_config(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> 
     Raises:
         ConfigError: a value is invalid; the message names its flag or variable.
     """
-    return config_from_values(
-        {
-            setting.name: setting_value(setting.name, flags.get(setting.name), environ)
-            for setting in SETTINGS
-        }
-    )
+    values = {
+        setting.name: setting_value(setting.name, flags.get(setting.name), environ)
+        for setting in SETTINGS
+    }
+    if values["jupyterhub"]:
+        values.update(hub_address(flags, environ))
+    return config_from_values(values)
 
 
 def setting_value(name: str, flag: str | None, environ: Mapping[str, str]) -> Any:
@@ -357,11 +330,16 @@ def config_from_values(values: Mapping[str, Any]) -> Config:
     backfill_s = values["backfill"]
     if backfill_s is None:
         backfill_s = BACKFILL_S if watch else 0.0
+    token = values["token"]
+    if not token and (values["jupyterhub"] or values["identity_header"]):
+        # A request without an identity must not be one of the owner. Programs of this user read the
+        # token from the server file.
+        token = secrets.token_urlsafe(32)
     return Config(
         host=values["host"],
         port=values["port"],
         db=values["db"] or default_db(),
-        token=values["token"],
+        token=token,
         allow_origins=values["allow_origins"],
         allow_hosts=values["allow_hosts"],
         max_body_bytes=values["max_body_bytes"],
@@ -390,4 +368,8 @@ def config_from_values(values: Mapping[str, Any]) -> Config:
         titles=values["titles"],
         alerts=values["alerts"] or alerts_file(),
         max_spaces=values["max_spaces"],
+        identity_header=values["identity_header"],
+        groups_header=values["groups_header"],
+        trusted_proxies=values["trusted_proxies"],
+        jupyterhub=values["jupyterhub"],
     )

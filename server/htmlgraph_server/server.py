@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
@@ -14,6 +15,7 @@ from functools import partial
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
+from tornado.web import Application
 
 from htmlgraph_nb.core.changes import ChangeBatch
 from htmlgraph_nb.errors import ConfigError
@@ -27,6 +29,7 @@ from .app import make_app
 from .background.periodic_tasks import make_background_tasks
 from .config import Config
 from .fd_limit import BoundedServer, raise_fd_limit
+from .hub_service.hub_address import service_path
 from .server_file import remove_server_file, write_server_file
 from .service import Service, make_service
 
@@ -251,7 +254,7 @@ async def run_server(
     spaces = Spaces(service, partial(open_space, config, service), config.max_spaces)
     raise_fd_limit()
     server = BoundedServer(
-        make_app(spaces, gate),
+        _make_app(config, spaces, gate),
         max_body_size=config.max_body_bytes,
         max_header_size=65_536,
         idle_connection_timeout=IDLE_CONNECTION_S,
@@ -259,6 +262,8 @@ async def run_server(
     )
     server.add_sockets(sockets)
     url = local_url(config, sockets)
+    if config.jupyterhub:
+        url += service_path(os.environ)
     # Further signals are ignored: they could interrupt commits and close frames.
     with _stop_on_signal(loop, stop):
         write_server_file(url, config.token, config.db)
@@ -282,6 +287,19 @@ async def run_server(
 
 def _put_last_used(manager: PresenceManager, used: dict[int, int]) -> None:
     manager.submit_job(lambda tx: put_last_used(tx.db, used)).result()
+
+
+def _make_app(config: Config, spaces: Spaces, gate: Gate) -> Application:
+    if not config.jupyterhub:
+        return make_app(spaces, gate)
+    try:
+        # Needs the package jupyterhub.
+        from .hub_service.hub_routes import make_hub_app
+    except ImportError as error:
+        raise ConfigError(
+            f"--jupyterhub: {error}; install it with: pip install 'htmlgraph-nb[jupyterhub]'"
+        ) from None
+    return make_hub_app(spaces, gate)
 
 
 async def _close_connections(server: HTTPServer) -> None:

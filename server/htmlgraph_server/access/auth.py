@@ -26,7 +26,10 @@ _OWNER = Identity()
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """The parts of a request that authenticate it; None or "" where absent."""
+    """The parts of a request that authenticate it; None or "" where absent.
+
+    ``person`` is the one that a trusted proxy has authenticated.
+    """
 
     host: str
     origin: str | None
@@ -34,6 +37,7 @@ class Credentials:
     query_token: str
     cookie: str
     space_cookie: str = ""
+    person: Identity | None = None
 
     @property
     def has_token(self) -> bool:
@@ -120,6 +124,8 @@ class Authenticator:
             checked = _UNKNOWN if row is None else self._check_row(row)
         if checked is not None:
             return checked
+        if credentials.person is not None:
+            return credentials.person
         if not self._token or self._is_cookie(credentials.cookie):
             return _OWNER
         return Refusal(

@@ -15,6 +15,7 @@ from htmlgraph_nb.errors import HtmlgraphError
 from ..config import Config
 from ..connections.token_guesses import TokenGuesses
 from .auth import Authenticator
+from .proxy_identity import ProxyIdentities
 from .token_cache import TokenCache
 
 logger = logging.getLogger(__name__)
@@ -43,12 +44,14 @@ class Gate:
         authenticator: checks requests.
         tokens: the tokens of the database.
         guesses: delays responses to wrong tokens.
+        proxies: reads the identity in the headers of trusted proxies.
     """
 
     def __init__(self, config: Config, put_used: Callable[[dict[int, int]], Any]) -> None:
         self.tokens = TokenCache(config.db)
         self.authenticator = Authenticator(config, self.tokens)
         self.guesses = TokenGuesses()
+        self.proxies = ProxyIdentities(config)
         self._put_used = put_used
         self._sockets: dict[int, set[OpenSocket]] = {}
         self._task: asyncio.Task[None] | None = None

@@ -40,8 +40,17 @@ class Right(Enum):
     """Read everything, change nothing."""
     WRITE = "write"
     """Report events, read nothing."""
+    READ_WRITE = "read,write"
+    """Read everything and report events, but change nothing that others decide."""
     ADMIN = "admin"
     """Everything."""
+
+
+_ALLOWED = {
+    Right.READ: (Need.READ,),
+    Right.WRITE: (Need.WRITE,),
+    Right.READ_WRITE: (Need.READ, Need.WRITE),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +75,7 @@ class Identity:
         """Return whether this identity may use a route that needs ``need``."""
         if self.right is Right.ADMIN or need in (Need.NOTHING, Need.IDENTITY):
             return True
-        return need is (Need.READ if self.right is Right.READ else Need.WRITE)
+        return need in _ALLOWED[self.right]
 
     @property
     def reads(self) -> bool:

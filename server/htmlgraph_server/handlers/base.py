@@ -112,6 +112,7 @@ class BaseHandler(web.RequestHandler):
             query_token=query_token,
             cookie=self.get_cookie(authenticator.cookie_name) or "",
             space_cookie=self.get_cookie(authenticator.space_cookie_name) or "",
+            person=self.gate.proxies.identity(headers, self.request.remote_ip or ""),
         )
 
     def cookies_for(self, token: str) -> dict[str, str]:
@@ -135,9 +136,7 @@ class BaseHandler(web.RequestHandler):
         address = self.request.remote_ip or ""
         if credentials.has_token:
             guesses.check(address)
-        checked = self.gate.authenticator.check(
-            credentials, checks_origin=self.checks_origin or self.needs.writes
-        )
+        checked = await self.identify(credentials)
         if isinstance(checked, Refusal):
             if checked.status == 401 and credentials.has_token:
                 await guesses.delay(address)
@@ -149,6 +148,16 @@ class BaseHandler(web.RequestHandler):
         if self._is_over:
             # The client disconnected while the space was opened.
             self.leave_space()
+
+    async def identify(self, credentials: Credentials) -> Identity | Refusal:
+        """Return who sends the request, or why it is refused.
+
+        Raises:
+            ApiError: that cannot be found out now.
+        """
+        return self.gate.authenticator.check(
+            credentials, checks_origin=self.checks_origin or self.needs.writes
+        )
 
     def _not_permitted(self, identity: Identity) -> ApiError:
         label = f" {shorten(identity.label)}" if identity.label else ""

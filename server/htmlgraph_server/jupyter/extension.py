@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
 _WILDCARDS = ("", "0.0.0.0", "::", "localhost")  # noqa: S104
 _JUPYTER_SETTINGS = frozenset(
-    {"host", "port", "token", "allow_origins", "allow_hosts", "max_spaces"}
+    {
+        *("host", "port", "token", "allow_origins", "allow_hosts", "max_spaces", "jupyterhub"),
+        *("identity_header", "groups_header", "trusted_proxies"),
+    }
 )
 """Settings that Jupyter Server has itself or, being the space of one user, does not need."""
 _JUPYTER_AI = "jupyter_ai_persona_manager"

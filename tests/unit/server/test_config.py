@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from htmlgraph_nb.errors import ConfigError
-from htmlgraph_server.config import SETTINGS, Config, is_loopback, make_config, parse_duration
+from htmlgraph_server.config import SETTINGS, Config, is_loopback, make_config
+from htmlgraph_server.setting_parsers import parse_duration
 
 NOTHING: dict[str, str | None] = {}
 
@@ -82,6 +83,11 @@ VALUES = {
     "titles": "off",
     "open_work_timeout": "8h",
     "alerts": "/tmp/rules.toml",
+    "max_spaces": "26",
+    "identity_header": "X-Forwarded-User",
+    "groups_header": "X-Forwarded-Groups",
+    "trusted_proxies": "10.0.0.0/8, ::1",
+    "jupyterhub": "off",
 }
 
 
@@ -104,6 +110,11 @@ def test_make_config_uses_every_flag_and_variable() -> None:
     assert by_flag.session_folder == (("claude", "/a,b"), ("gemini", "/g"))
     assert roster.open_work_timeout_s == 28_800
     assert by_flag.alerts == "/tmp/rules.toml"
+    assert by_flag.max_spaces == 26
+    assert (by_flag.identity_header, by_flag.groups_header) == (
+        *("X-Forwarded-User", "X-Forwarded-Groups"),
+    )
+    assert (by_flag.trusted_proxies, by_flag.jupyterhub) == (("10.0.0.0/8", "::1"), False)
     variables = {setting.variable: VALUES[setting.name] for setting in SETTINGS}
     assert make_config(NOTHING, variables) == by_flag
     assert make_config({"port": "7"}, variables).port == 7

@@ -19,7 +19,7 @@ from htmlgraph_nb.storage.database import BUSY_TIMEOUT_S, open_reader, open_writ
 
 from ...access.identity import DEFAULT_SPACE, Identity, Right
 from ...access.token_table import StoredToken, add_token, new_token, read_tokens, remove_token
-from ...config import parse_duration
+from ...setting_parsers import parse_duration
 from ..options import Print, add_db_option, db_path
 from ..text_table import Column, table_lines, terminal_width
 
@@ -46,7 +46,7 @@ def configure_token(parser: argparse.ArgumentParser, out: Print) -> None:
         choices=[right.value for right in Right],
         default=Right.ADMIN.value,
         help="read: for dashboards; write: report events and read nothing, for hosts and hooks; "
-        "admin: everything (default)",
+        "read,write: both; admin: everything (default)",
     )
     add.add_argument("--agent-prefix", default="", help="report only agents whose id begins so")
     add.add_argument("--label", default="", help="a name for people, and for revoke")

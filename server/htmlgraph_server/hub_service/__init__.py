@@ -1,0 +1,1 @@
+"""``serve --jupyterhub``: the server as a service of JupyterHub, which authenticates its users."""

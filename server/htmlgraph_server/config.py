@@ -88,27 +88,6 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("db", str, None, "database file; default: a file in the user's data folder"),
     Setting("token", parse_token, "", "secret that clients must send; optional on loopback"),
     Setting("allow_origins", parse_names, (), "comma-separated additional Origins to accept"),
-    Setting(
-        "identity_header",
-        parse_header,
-        "",
-        "header in which a proxy names the person, such as X-Forwarded-User",
-    ),
-    Setting(
-        "groups_header",
-        parse_header,
-        "",
-        "header with the comma-separated groups of that person, which decide the space",
-    ),
-    Setting(
-        "trusted_proxies",
-        parse_networks,
-        (),
-        "comma-separated addresses and networks from which these headers count",
-    ),
-    Setting(
-        "jupyterhub", parse_switch, False, "run as a service of JupyterHub, which signs users in"
-    ),
     Setting("allow_hosts", parse_names, (), "comma-separated additional host names of the server"),
     Setting("max_clients", parse_positive, 5_000, "maximum number of connected dashboards"),
     Setting(
@@ -125,12 +104,6 @@ SETTINGS: tuple[Setting, ...] = (
         parse_positive,
         100_000,
         "maximum number of values in the filters of all dashboards together",
-    ),
-    Setting(
-        "max_spaces",
-        parse_positive,
-        50,
-        "maximum number of spaces that are open at a time, beside the default one",
     ),
     Setting("max_queue_bytes", parse_positive, 1_048_576, "maximum unsent bytes per dashboard"),
     Setting("max_body_bytes", parse_positive, 8_388_608, "maximum size of a request body"),
@@ -197,6 +170,33 @@ SETTINGS: tuple[Setting, ...] = (
         str,
         None,
         "file with the rules of alerts; default: alerts.toml in the user's data folder",
+    ),
+    Setting(
+        "max_spaces",
+        parse_positive,
+        50,
+        "maximum number of spaces that are open at a time, beside the default one",
+    ),
+    Setting(
+        "identity_header",
+        parse_header,
+        "",
+        "header in which a proxy names the person, such as X-Forwarded-User",
+    ),
+    Setting(
+        "groups_header",
+        parse_header,
+        "",
+        "header with the comma-separated groups of that person, which decide the space",
+    ),
+    Setting(
+        "trusted_proxies",
+        parse_networks,
+        (),
+        "comma-separated addresses and networks from which these headers count",
+    ),
+    Setting(
+        "jupyterhub", parse_switch, False, "run as a service of JupyterHub, which signs users in"
     ),
 )
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ..config import Config, is_loopback
 from .identity import Identity
 from .token_cache import TokenCache
-from .token_table import TOKEN_PREFIX, StoredToken, hash_of
+from .token_table import TOKEN_PREFIX, StoredToken, token_hash
 
 _COOKIE_PREFIX = "htmlgraph_token"
 _SPACE_COOKIE_PREFIX = "htmlgraph_space"
@@ -72,7 +72,7 @@ class Authenticator:
     def __init__(self, config: Config, tokens: TokenCache) -> None:
         self._token = config.token
         self._tokens = tokens
-        self.space_cookie_name = f"{_SPACE_COOKIE_PREFIX}_{hash_of(config.db)[:8]}"
+        self.space_cookie_name = f"{_SPACE_COOKIE_PREFIX}_{token_hash(config.db)[:8]}"
         self._origins = frozenset(origin.rstrip("/").lower() for origin in config.allow_origins)
         self._hosts = frozenset(
             {config.host.strip("[]").lower(), *(host.lower() for host in config.allow_hosts)}

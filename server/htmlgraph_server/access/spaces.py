@@ -103,6 +103,7 @@ class Spaces:
         self._running: dict[str, RunningSpace] = {}
         # Name → the task that opens or closes it.
         self._changing: dict[str, asyncio.Task[None]] = {}
+        self._opening = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
         default.hub.n_elsewhere = partial(self._n_clients_outside, DEFAULT_SPACE)
@@ -146,10 +147,13 @@ class Spaces:
             raise StoreClosed("server shutting down")
         task = self._changing.get(name)
         if task is None:
-            await self._make_room()
-            task = self._changing.get(name)
-        if task is None and name not in self._spaces:
-            task = self._change(name, self._open(name))
+            # Requests that wait for one space must not each close another one.
+            async with self._opening:
+                if name not in self._spaces and name not in self._changing:
+                    await self._make_room()
+                task = self._changing.get(name)
+                if task is None and name not in self._spaces:
+                    task = self._change(name, self._open(name))
         if task is not None:
             # Others wait for it, too.
             await asyncio.shield(task)

@@ -13,8 +13,8 @@ from htmlgraph_nb.storage.database import open_reader, sqlite_errors
 from .token_table import (
     StoredToken,
     cookie_of,
-    hash_of,
     read_tokens,
+    token_hash,
     tokens_revision,
 )
 
@@ -73,12 +73,12 @@ class TokenCache:
     def find(self, token: str) -> StoredToken | None:
         """Return the row of a token, expired or not; None: unknown or revoked."""
         tokens = self._tokens.by_hash
-        return tokens.get(hash_of(token)) if tokens else None
+        return tokens.get(token_hash(token)) if tokens else None
 
     def find_cookie(self, cookie: str) -> StoredToken | None:
         """Return the row of the token whose cookie this is; None: unknown or revoked."""
         tokens = self._tokens.by_cookie
-        return tokens.get(hash_of(cookie)) if tokens else None
+        return tokens.get(token_hash(cookie)) if tokens else None
 
     def cookie(self, token: str) -> str | None:
         """Return the cookie of a token; None: it is unknown."""

@@ -39,7 +39,7 @@ class StoredToken:
 
     Attributes:
         token_id: its number, which no other token ever gets.
-        hash, cookie_hash: see ``hash_of``.
+        hash, cookie_hash: see ``token_hash``.
         identity: what it permits.
         created_at: when it was created.
         expires_at: when it ends; None: never.
@@ -60,7 +60,7 @@ def new_token() -> str:
     return TOKEN_PREFIX + secrets.token_urlsafe(32)
 
 
-def hash_of(secret: str) -> str:
+def token_hash(secret: str) -> str:
     """Return the hash of a token or of a cookie as it is stored."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
@@ -117,8 +117,8 @@ def add_token(
         f"INSERT INTO tokens ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
         (
             token_id,
-            hash_of(token),
-            hash_of(cookie_of(token)),
+            token_hash(token),
+            token_hash(cookie_of(token)),
             identity.space,
             identity.right.value,
             identity.agent_prefix,

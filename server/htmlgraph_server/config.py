@@ -16,7 +16,7 @@ from htmlgraph_nb.core.roster import Limits
 from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.paths import DEFAULT_HOST, DEFAULT_PORT, alerts_file, default_db
 
-from .hub_service.hub_address import hub_address
+from .connections.hub_address import hub_address
 from .setting_parsers import (
     parse_backfill,
     parse_duration,

@@ -28,8 +28,8 @@ from .access.token_table import put_last_used
 from .app import make_app
 from .background.periodic_tasks import make_background_tasks
 from .config import Config
+from .connections.hub_address import service_path
 from .fd_limit import BoundedServer, raise_fd_limit
-from .hub_service.hub_address import service_path
 from .server_file import remove_server_file, write_server_file
 from .service import Service, make_service
 

@@ -19,10 +19,12 @@ from htmlgraph_nb.core.validation import MAX_EXTRA_BYTES, MAX_ID_CHARS
 from htmlgraph_server.app import ROUTES
 from htmlgraph_server.cli.parser import main
 from htmlgraph_server.config import SETTINGS
+from htmlgraph_server.decoding.gzip_steps import MAX_MEMBERS
+from htmlgraph_server.decoding.json_steps import MAX_OPEN_DEPTH
 from htmlgraph_server.handlers.parsing import MAX_NDJSON_LINES, MAX_REQUEST_EVENTS
 from htmlgraph_server.handlers.server_handlers import openapi_document as document
 from htmlgraph_server.history.worker_pool import MAX_EXPORT_WORKERS, MAX_WAITING_EXPORTS
-from htmlgraph_server.otlp.codec import MAX_RESOURCE_GROUPS
+from htmlgraph_server.otlp.codec import MAX_ATTRIBUTES, MAX_RECORDS, MAX_RESOURCE_GROUPS
 from tests.helpers.paths import ROOT
 from tests.helpers.server_process import Server, running
 from tests.helpers.source import PACKAGES
@@ -208,6 +210,10 @@ def test_protocol_limits() -> None:
         protocol.MAX_FILTER_VALUES,
         protocol.MAX_JSON_VALUES,
         MAX_RESOURCE_GROUPS,
+        MAX_RECORDS,
+        MAX_ATTRIBUTES,
+        MAX_MEMBERS,
+        MAX_OPEN_DEPTH,
         protocol.STATE_PART_AGENTS,
         MAX_EXPORT_WORKERS,
         MAX_WAITING_EXPORTS,

@@ -28,6 +28,8 @@ from .validation import (
 )
 
 MAX_TERM_CHARS = 64
+MAX_UNKNOWN = 100
+"""Number of unknown fields after which the rest of an event is not examined."""
 
 
 class PresenceStatus(str, Enum):
@@ -177,6 +179,8 @@ class Event:
         for name, value in data.items():
             check = _VALIDATORS.get(name)
             if check is None:
+                if not keep_unknown and len(unknown) == MAX_UNKNOWN:
+                    break
                 unknown[str(name)] = value
             elif value is not None:
                 values[name] = check(value, name)

@@ -262,14 +262,23 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not allowed")
 
 
+def count_json_values(text: str, *, outside_strings: bool = False) -> int:
+    """Return the number of commas and opening brackets of a JSON text, about that of its values.
+
+    Args:
+        outside_strings: do not count characters in strings; this takes longer.
+    """
+    part = _STRING.sub("", text) if outside_strings else text
+    return part.count(",") + part.count("[") + part.count("{")
+
+
 def _has_too_many_values(text: str) -> bool:
     """Return whether parsing a text would take long: time depends on values, not on characters."""
-
-    def n_values(part: str) -> int:
-        return part.count(",") + part.count("[") + part.count("{")
-
-    # Counting outside of strings takes longer, and few texts need it.
-    return n_values(text) > MAX_JSON_VALUES and n_values(_STRING.sub("", text)) > MAX_JSON_VALUES
+    # Few texts need the exact number.
+    return (
+        count_json_values(text) > MAX_JSON_VALUES
+        and count_json_values(text, outside_strings=True) > MAX_JSON_VALUES
+    )
 
 
 def decode_json(text: str | bytes, what: str = "message") -> Any:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, TypeGuard
 
 from ..errors import InvalidEvent
@@ -22,6 +23,8 @@ MAX_INTEGER = 2**53 - 1
 
 _SIMPLE_CHARS = MAX_EXTRA_BYTES // len(r"\u0000")
 """An object of at most this many ASCII characters never exceeds MAX_EXTRA_BYTES, even escaped."""
+_HUGE_BYTES = 4 * MAX_EXTRA_BYTES
+_MAX_WALK_DEPTH = 100
 _SIMPLE_VALUE_CHARS = 22
 """Punctuation and digits around one key and its value."""
 
@@ -163,6 +166,10 @@ def validate_extra(value: object, name: str) -> dict[str, Any]:
         raise InvalidEvent(f"{name}: expected an object, got {format_value(value)}", name)
     if _is_simple(value):
         return dict(value)
+    if _is_huge(value):
+        raise InvalidEvent(
+            f"{name}: at most {MAX_EXTRA_BYTES} bytes allowed, got more than {_HUGE_BYTES}", name
+        )
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
         n_bytes = len(text.encode())
@@ -185,6 +192,8 @@ def _is_simple(value: dict[object, object]) -> bool:
     False means that the full checks must run.
     """
     n_chars = 0
+    if len(value) > _SIMPLE_CHARS // _SIMPLE_VALUE_CHARS:
+        return False
     for key, inner in value.items():
         if type(key) is not str or not key.isascii():
             return False
@@ -194,6 +203,28 @@ def _is_simple(value: dict[object, object]) -> bool:
             return False
         n_chars += len(key) + _SIMPLE_VALUE_CHARS
     return n_chars <= _SIMPLE_CHARS
+
+
+def _is_huge(value: dict[object, object]) -> bool:
+    """Return whether the JSON form has certainly more than _HUGE_BYTES, without encoding it."""
+    room = _HUGE_BYTES
+    rest: list[Iterator[object]] = [iter((value,))]
+    while rest:
+        for item in rest[-1]:
+            room -= len(item) + 2 if isinstance(item, str) else 2
+            if room < 0:
+                return True
+            if len(rest) > _MAX_WALK_DEPTH:
+                continue
+            if isinstance(item, dict):
+                rest.append(chain(item.keys(), item.values()))
+                break
+            if isinstance(item, list | tuple):
+                rest.append(iter(item))
+                break
+        else:
+            rest.pop()
+    return False
 
 
 def _depth(value: dict[str, Any]) -> int:

@@ -130,6 +130,7 @@ class Lifecycle:
         await loop.run_in_executor(None, self.service.manager.close)
         self._unsubscribe()
         await asyncio.sleep(0)
+        self.service.publisher.finish()
         self.service.hub.close()
 
     def close(self) -> None:
@@ -169,14 +170,10 @@ def _subscribe(service: Service, loop: asyncio.AbstractEventLoop) -> Callable[[]
         A function that unsubscribes.
     """
 
-    def take(batch: ChangeBatch) -> None:
-        service.hub.publish(batch)
-        service.alerts.on_changes(batch)
-
     def publish(batch: ChangeBatch) -> None:
         if loop.is_closed():
             return
-        loop.call_soon_threadsafe(take, batch)
+        loop.call_soon_threadsafe(service.publisher.take, batch)
         if any(change.event.event_type == "quota" for change in batch.changes):
             loop.call_soon_threadsafe(service.quotas.refresh_soon)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from htmlgraph_nb.coding_agents.otel.span_events import SpanTranslator
+from htmlgraph_nb.core.changes import ChangeBatch
 from htmlgraph_nb.ingest.backfill_process import BackfillOptions
 from htmlgraph_nb.presence import PresenceManager
 
@@ -19,6 +20,7 @@ from .background.leader_lock import LeaderLock
 from .background.local_agents import LocalAgents
 from .config import Config
 from .connections.byte_budget import ByteBudget
+from .decoding.loop_turns import Turns
 from .history.activity_counts import ActivityCache
 from .history.history_reader import HistoryReader
 from .history.quota_reader import QuotaReader, stored_quotas
@@ -27,6 +29,7 @@ from .history.worker_pool import ExportWorkerPool
 from .hub.clients import Scheduler
 from .hub.hub import Hub
 from .hub.published_state import PublishedState
+from .hub.publisher import Publisher
 
 
 @dataclass
@@ -46,10 +49,12 @@ class Service:
         leader_lock: elects one of the servers that share the database.
         local_agents: finds agents on this machine; None in demo mode.
         backfiller: imports past sessions.
+        turns: orders the steps of long work on the event loop.
         otlp_lock: held while an OTLP export is decoded.
         budget: the budget of the bytes of all connections.
         alerts: evaluates the rules of alerts.
         is_whole_server: whether no other service owns the shared parts.
+        publisher: gives changes to ``hub`` and ``alerts``.
         started_at: start time, UTC.
         started_s: start time in monotonic seconds.
     """
@@ -66,6 +71,8 @@ class Service:
     backfiller: Backfiller
     budget: ByteBudget
     alerts: AlertService
+    publisher: Publisher
+    turns: Turns
     local_agents: LocalAgents | None = None
     is_whole_server: bool = True
     spans: SpanTranslator = field(default_factory=SpanTranslator)
@@ -105,6 +112,15 @@ def make_service(
     history = HistoryReader(manager.db_path)
     hub, leader_lock = Hub(state, config.hub, scheduler), LeaderLock(manager.db_path)
     quotas = QuotaReader(history, stored_quotas(manager.db_path))
+    alerts = AlertService(
+        manager, history, hub, quotas, lambda: leader_lock.is_leader, config.alerts
+    )
+    turns = Turns() if shared is None else shared.turns
+
+    def publish(batch: ChangeBatch) -> None:
+        hub.publish(batch)
+        alerts.on_changes(batch)
+
     return Service(
         config,
         manager,
@@ -117,7 +133,9 @@ def make_service(
         leader_lock,
         backfiller,
         ByteBudget(config.max_buffered_bytes) if shared is None else shared.budget,
-        AlertService(manager, history, hub, quotas, lambda: leader_lock.is_leader, config.alerts),
+        alerts,
+        Publisher(publish, turns),
+        turns,
         local_agents,
         is_whole_server=shared is None,
     )

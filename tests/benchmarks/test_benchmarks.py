@@ -130,3 +130,17 @@ def test_alerts_are_evaluated_and_delivered() -> None:
     assert all(row["us_per_change"] > 0 for row in rows[:2])
     assert all(row["delivered"] == 1 for row in rows[2:])
     assert all(row["delivery_ms"] > 0 for row in rows[3:])
+
+
+def test_responsiveness_measures_beside_each_sender() -> None:
+    """Small requests are answered beside each sender, and without one."""
+    rows = run_quick("responsiveness")
+    assert [row["sender"] for row in rows] == [
+        "none",
+        "empty groups, gzip",
+        "10,000 events, ws",
+        "presence",
+    ]
+    for row in rows:
+        assert row["requests"] > 0
+        assert 0 < row["p50_ms"] <= row["p99_ms"] <= row["max_ms"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -30,7 +31,9 @@ def exports_of(recording: str) -> list[bytes]:
 def spans_of(recording: str) -> tuple[Span, ...]:
     """Return the spans of a recording in order of arrival."""
     codec = JsonCodec()
-    return tuple(span for body in exports_of(recording) for span in codec.decode_spans(body))
+    return tuple(
+        span for body in exports_of(recording) for span in codec.decode_spans(json.loads(body))
+    )
 
 
 class Agent(NamedTuple):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
@@ -15,48 +16,75 @@ from ..hub.alert_feed import AlertFeed
 MAX_LABEL_VALUES = 20
 """Most projects, kinds of agents and rules with series of their own; the rest is OTHER."""
 OTHER = "other"
+STEP_AGENTS = 1_000
+"""Number of agents that one step adds up."""
 STATES_OF_AGENTS = ("waiting", "cannot_work", "active", "idle", "offline")
 
 
-def agent_metrics(agents: Iterable[AgentPresence]) -> Iterator[Metric]:
-    """Yield agents by kind, project and state, and their tokens and dollars.
+@dataclass(frozen=True, slots=True)
+class AgentSums:
+    """Sums over all known agents, by kind of agent and project.
 
-    They count the agents that are known now; removed ones no longer count.
+    Attributes:
+        counts: number of agents by kind, project and state.
     """
-    agents = list(agents)
-    projects = _largest(agent.project or "" for agent in agents)
-    kinds = _largest(agent.agent_kind or "" for agent in agents)
+
+    counts: dict[tuple[str, str, str], int]
+    tokens: dict[tuple[str, str], int]
+    usd: dict[tuple[str, str], float]
+
+
+def agent_sum_steps(agents: Sequence[AgentPresence]) -> Generator[None, None, AgentSums]:
+    """Add up the agents in steps; yield between them, return the sums."""
+    project_counts: Counter[str] = Counter()
+    kind_counts: Counter[str] = Counter()
+    for start in range(0, len(agents), STEP_AGENTS):
+        part = agents[start : start + STEP_AGENTS]
+        project_counts.update(agent.project or "" for agent in part)
+        kind_counts.update(agent.agent_kind or "" for agent in part)
+        yield
+    projects, kinds = _largest(project_counts), _largest(kind_counts)
     counts: Counter[tuple[str, str, str]] = Counter()
     tokens: defaultdict[tuple[str, str], int] = defaultdict(int)
     usd: defaultdict[tuple[str, str], float] = defaultdict(float)
-    for agent in agents:
+    for index, agent in enumerate(agents, 1):
         kind = agent.agent_kind or ""
         project = agent.project or ""
         key = kind if kind in kinds else OTHER, project if project in projects else OTHER
         counts[*key, _state(agent)] += 1
         tokens[key] += agent.total_cost_tokens
         usd[key] += agent.cost_usd or 0.0
+        if index % STEP_AGENTS == 0:
+            yield
+    return AgentSums(counts, tokens, usd)
+
+
+def agent_metrics(sums: AgentSums) -> Iterator[Metric]:
+    """Yield agents by kind, project and state, and their tokens and dollars.
+
+    They count the agents that are known now; removed ones no longer count.
+    """
     labels = ["agent_kind", "project"]
     by_state = GaugeMetricFamily(
         "htmlgraph_agents_by_state",
         "Agents by kind, project and state",
         labels=[*labels, "state"],
     )
-    for three, n in sorted(counts.items()):
+    for three, n in sorted(sums.counts.items()):
         by_state.add_metric(three, n)
     used = GaugeMetricFamily("htmlgraph_agent_tokens", "Tokens of the known agents", labels=labels)
     cost = GaugeMetricFamily(
         "htmlgraph_agent_cost_usd", "Known cost of the known agents", labels=labels
     )
-    for key in sorted(tokens):
-        used.add_metric(key, tokens[key])
-        cost.add_metric(key, usd[key])
+    for key in sorted(sums.tokens):
+        used.add_metric(key, sums.tokens[key])
+        cost.add_metric(key, sums.usd[key])
     yield from (by_state, used, cost)
 
 
 def alert_metrics(feed: AlertFeed) -> Iterator[Metric]:
     """Yield the firing alerts by rule and severity, and whether alerts are muted."""
-    rules = _largest(alert.rule for alert in feed.firing.values())
+    rules = _largest(Counter(alert.rule for alert in feed.firing.values()))
     counts = Counter(
         (alert.rule if alert.rule in rules else OTHER, alert.severity)
         for alert in feed.firing.values()
@@ -85,6 +113,6 @@ def _state(agent: AgentPresence) -> str:
     return "cannot_work" if agent.detail in CANNOT_WORK else agent.status.value
 
 
-def _largest(names: Iterable[str]) -> set[str]:
+def _largest(counts: Counter[str]) -> set[str]:
     """Return the MAX_LABEL_VALUES names that occur most."""
-    return {name for name, _ in Counter(names).most_common(MAX_LABEL_VALUES)}
+    return {name for name, _ in counts.most_common(MAX_LABEL_VALUES)}

@@ -44,7 +44,7 @@ class AcknowledgeHandler(JsonHandler):
 
     async def post(self, alert_id: str) -> None:
         self.allow_parameters()
-        by = _optional_object(self, "by").get("by")
+        by = (await _optional_object(self, "by")).get("by")
         name = None if by is None else validate_string(by, "by", _MAX_NAME_CHARS)
         alert = await self.service.alerts.acknowledge(validate_string(alert_id, "alert_id"), name)
         if alert is None:
@@ -57,7 +57,7 @@ class MuteHandler(JsonHandler):
 
     async def post(self) -> None:
         self.allow_parameters()
-        body = self.json_object()
+        body = await self.json_object()
         if set(body) != {"seconds"}:
             raise ApiError(400, "invalid", 'body: expected {"seconds": N}, 0 or null', "seconds")
         until = await self.service.alerts.mute(_mute_seconds(body["seconds"]))
@@ -87,7 +87,7 @@ class AlertTestHandler(JsonHandler):
 
     async def post(self) -> None:
         self.allow_parameters()
-        name = _optional_object(self, "channel").get("channel")
+        name = (await _optional_object(self, "channel")).get("channel")
         name = validate_string(name, "channel", _MAX_NAME_CHARS)
         sender = self.service.alerts.sender
         error = await sender.test(name)
@@ -98,9 +98,9 @@ class AlertTestHandler(JsonHandler):
         self.send_json({"channel": name, "error": error or None})
 
 
-def _optional_object(handler: JsonHandler, *names: str) -> dict[str, Any]:
+async def _optional_object(handler: JsonHandler, *names: str) -> dict[str, Any]:
     """Return the JSON object of a body, which may be empty, with no other members than these."""
-    body = handler.json_object() if handler.body else {}
+    body = await handler.json_object() if handler.body else {}
     for name in body:
         if name not in names:
             expected = ", ".join(names)

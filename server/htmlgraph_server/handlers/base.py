@@ -13,7 +13,8 @@ from typing import Any, TypeVar, cast
 from tornado import web
 from tornado.iostream import IOStream, StreamClosedError
 
-from htmlgraph_nb.core.protocol import encode_json, error_object
+from htmlgraph_nb.core.model import Event
+from htmlgraph_nb.core.protocol import decode_json, encode_json, error_object
 from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.errors import ApiError, CapacityError, InvalidEvent, StoreError, WireError
 from htmlgraph_nb.paths import SERVER_HEADER
@@ -23,7 +24,9 @@ from ..access.gate import Gate
 from ..access.identity import Identity, Need
 from ..access.spaces import Space, Spaces
 from ..connections.unread_response import UnreadResponse
+from ..decoding.json_steps import STEP_CHARS, json_steps
 from ..service import Service
+from .parsing import event_steps, parse_events
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -296,12 +299,41 @@ class BaseHandler(web.RequestHandler):
         # Other connections get their turn also if the client reads at once.
         await asyncio.sleep(0)
 
+    async def decode_json(self, data: str | bytes, what: str) -> Any:
+        """Return the value of a JSON text; a long one is decoded in steps, one text at a time.
+
+        Raises:
+            WireError: the text is not JSON; the message begins with ``what``.
+        """
+        if len(data) <= STEP_CHARS:
+            return decode_json(data, what)
+        async with self.service.turns.decoding:
+            return await self.service.turns.run(json_steps(data, what))
+
+    async def decode_events(self, data: str | bytes, what: str) -> list[Event]:
+        """Return the events of a JSON text: one object or an array of them.
+
+        Raises:
+            WireError: as ``decode_json``.
+            InvalidEvent: an event is invalid; ``field`` contains its index.
+        """
+        if len(data) <= STEP_CHARS:
+            return parse_events(decode_json(data, what))
+        turns = self.service.turns
+        async with self.service.turns.decoding:
+            value = await turns.run(json_steps(data, what))
+            # Within the lock, so that only one decoded text is in memory.
+            if not isinstance(value, list):
+                return parse_events(value)
+            return await turns.run(event_steps(value))
+
+    async def committed(self, future: Future[T]) -> T:
+        """Return the result of a write once it is committed and published."""
+        result = await asyncio.wrap_future(future)
+        await self.service.publisher.caught_up()
+        return result
+
     def send_json(self, value: Any) -> None:
         """Finish the response with a JSON body."""
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self.finish(encode_json(value) + "\n")
-
-
-async def committed(future: Future[T]) -> T:
-    """Return the result of a write once it is committed, without blocking the loop."""
-    return await asyncio.wrap_future(future)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -15,15 +17,16 @@ from htmlgraph_nb.core.protocol import encode_json
 from htmlgraph_nb.core.validation import shorten, validate_string
 from htmlgraph_nb.errors import ApiError
 
-from .base import committed
+from ..hub.published_state import PublishedAgent
 from .json_api import JsonHandler
-from .parsing import parse_events, parse_ndjson
+from .parsing import ndjson_steps
 
 _NDJSON = ("application/x-ndjson", "application/jsonl", "application/ndjson")
 
 
-SLICE_AGENTS = 200
-"""Number of agents to encode and send before other connections get their turn."""
+_SLOT_S = 0.02
+SLICE_AGENTS = 100
+"""Number of agents to encode and send in one turn."""
 
 
 class EventsHandler(JsonHandler):
@@ -34,11 +37,12 @@ class EventsHandler(JsonHandler):
         self.allow_parameters()
         header = self.request.headers.get("Content-Type", "application/json")
         if header.split(";")[0].strip().lower() in _NDJSON:
-            events = parse_ndjson(self.body)
+            async with self.service.turns.decoding:
+                events = await self.service.turns.run(ndjson_steps(self.body))
         else:
-            events = parse_events(self.json_body())
+            events = await self.decode_events(self.body, "body")
         self.identity.check_events(events)
-        result = await committed(self.service.manager.submit(events, received))
+        result = await self.committed(self.service.manager.submit(events, received))
         self.send_json(
             {
                 "accepted": result.accepted,
@@ -61,12 +65,29 @@ class PresenceListHandler(JsonHandler):
         # Once a part was sent, a client that is gone cannot be sent an error.
         with suppress(StreamClosedError):
             for start in range(0, len(agents), SLICE_AGENTS):
-                if start:
-                    await self.flush_read()
-                    self.write(",")
-                piece = agents[start : start + SLICE_AGENTS]
-                self.write(",".join([entry.all_fields_json for entry in piece]))
+                if len(agents) > SLICE_AGENTS:
+                    await self._send_slice(start, agents[start : start + SLICE_AGENTS])
+                else:
+                    self._write_slice(start, agents)
             self.finish("]}\n")
+
+    def _write_slice(self, start: int, agents: Sequence[PublishedAgent]) -> None:
+        if start:
+            self.write(",")
+        self.write(",".join([entry.all_fields_json for entry in agents]))
+
+    async def _send_slice(self, start: int, agents: Sequence[PublishedAgent]) -> None:
+        """Write a slice and wait until the client has read it.
+
+        Few connections do so at a time, because each that becomes writable takes time of its
+        iteration of the event loop. One that is slow lets others go first.
+        """
+        service = self.service
+        async with service.turns.state_slots:
+            await service.turns.next()
+            self._write_slice(start, agents)
+            await asyncio.wait({self.flush()}, timeout=_SLOT_S)
+        await self.flush_read()
 
     head = get
 
@@ -96,7 +117,7 @@ class OfflineHandler(JsonHandler):
         future = self.service.manager.submit_offline(
             validate_string(agent_id, "agent_id"), time.monotonic()
         )
-        if not await committed(future):
+        if not await self.committed(future):
             raise _unknown_agent(agent_id)
         self.send_json({"success": True, "agent_id": agent_id})
 
@@ -110,7 +131,7 @@ class ViewedHandler(JsonHandler):
         if validate_string(agent_id, "agent_id") not in self.service.hub.published.agents:
             raise _unknown_agent(agent_id)
         event = Event(agent_id=agent_id, event_type="viewed", source="person")
-        await committed(self.service.manager.submit([event], received))
+        await self.committed(self.service.manager.submit([event], received))
         self.send_json({"success": True, "agent_id": agent_id})
 
 
@@ -132,13 +153,13 @@ class AgentHookHandler(JsonHandler):
             )
         if not coding_agent.has_hooks:
             raise ApiError(404, "not_found", f"{coding_agent.label} has no hooks")
-        payload = self.json_object()
+        payload = await self.json_object()
         events = coding_agent.events_from_hook(payload, received_at=datetime.now(UTC))
         if not self.service.config.titles:
             events = drop_generated_titles(events)
         self.identity.check_events(events)
         if events:
-            await committed(self.service.manager.submit(events, received))
+            await self.committed(self.service.manager.submit(events, received))
         if self.service.local_agents is not None:
             # After the commit, so that events from the session file arrive later and are dropped as
             # duplicates.

@@ -9,7 +9,6 @@ from typing import Any, cast
 from tornado import web
 from tornado.http1connection import HTTP1Connection
 
-from htmlgraph_nb.core.protocol import decode_json
 from htmlgraph_nb.core.validation import MAX_ID_CHARS, parse_time, shorten, validate_string
 from htmlgraph_nb.errors import ApiError
 
@@ -118,22 +117,22 @@ class JsonHandler(BaseHandler):
             self._account.is_pinned = True
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
-    def json_body(self) -> Any:
+    async def json_body(self) -> Any:
         """Return the value of the request's JSON body.
 
         Raises:
             WireError: the body is not JSON.
         """
-        return decode_json(self.body, "body")
+        return await self.decode_json(self.body, "body")
 
-    def json_object(self) -> dict[str, Any]:
+    async def json_object(self) -> dict[str, Any]:
         """Return the request's JSON body, an object.
 
         Raises:
             WireError: the body is not JSON.
             ApiError: the body is not an object.
         """
-        body = self.json_body()
+        body = await self.json_body()
         if not isinstance(body, dict):
             raise ApiError(400, "invalid", "body: expected a JSON object")
         return body

@@ -5,15 +5,13 @@ Records without meaning for this server are accepted and dropped; rejected recor
 the partial success of the response. A sender that gets 429 or 503 sends the same again later, which
 is harmless because the events have ids.
 
-Exports are decoded one at a time, and each yields to the event loop often: only one decoded export
+Exports are decoded one at a time, and in turns: only one decoded export
 is in memory, however many wait, and the dashboards are not delayed.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -27,9 +25,9 @@ from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.errors import ApiError, InvalidEvent
 
+from ..decoding.gzip_steps import gzip_steps
 from ..otlp.codec import OtlpCodec
 from ..otlp.json_codec import JsonCodec
-from .base import committed
 from .json_api import JsonHandler
 
 Record = TypeVar("Record")
@@ -37,7 +35,7 @@ Record = TypeVar("Record")
 _JSON = "application/json"
 _PROTOBUF = "application/x-protobuf"
 _YIELD_RECORDS = 25
-"""Number of records to translate before yielding to the event loop; about 2 ms."""
+"""Number of records to translate in a turn; about 2 ms."""
 
 
 class OtlpHandler(JsonHandler, ABC, Generic[Record]):
@@ -48,7 +46,7 @@ class OtlpHandler(JsonHandler, ABC, Generic[Record]):
 
     @abstractmethod
     def translate(
-        self, codec: OtlpCodec, body: bytes, received_at: datetime
+        self, codec: OtlpCodec, request: Any, received_at: datetime
     ) -> Iterator[list[Record]]:
         """Yield what is to be stored of each record."""
 
@@ -71,20 +69,23 @@ class OtlpHandler(JsonHandler, ABC, Generic[Record]):
     async def _ingest(self, codec: OtlpCodec) -> list[Record]:
         """Store the records of the body in batches, except the last batch, which is returned."""
         batch: list[Record] = []
-        records = enumerate(self.translate(codec, self._decompressed_body(), datetime.now(UTC)), 1)
+        turns = self.service.turns
+        body = await self._decompressed_body()
+        request = await turns.run(codec.request_steps(body))
+        del body
+        records = enumerate(self.translate(codec, request, datetime.now(UTC)), 1)
         for n_records, translated in records:
             batch += translated
             if len(batch) >= self.batch_size:
                 await self._store(batch)
                 batch = []
             elif n_records % _YIELD_RECORDS == 0:
-                # The dashboards use the same loop.
-                await asyncio.sleep(0)
+                await turns.next()
         return batch
 
     async def _store(self, batch: list[Record]) -> None:
         if batch:
-            await committed(self.submit(batch))
+            await self.committed(self.submit(batch))
 
     def _checked(self, events: list[Event]) -> list[Event]:
         """Return the events of a record; none if it is rejected."""
@@ -100,7 +101,7 @@ class OtlpHandler(JsonHandler, ABC, Generic[Record]):
         self._n_rejected += 1
         self._reason = self._reason or str(error)
 
-    def _decompressed_body(self) -> bytes:
+    async def _decompressed_body(self) -> bytes:
         encoding = self.request.headers.get("Content-Encoding", "identity").strip().lower()
         if encoding in ("identity", ""):
             return self.body
@@ -108,16 +109,7 @@ class OtlpHandler(JsonHandler, ABC, Generic[Record]):
             message = f"Content-Encoding: expected gzip or none, got {shorten(encoding)}"
             raise ApiError(415, "unsupported_encoding", message)
         limit = self.service.config.max_body_bytes
-        decompressor = zlib.decompressobj(wbits=31)
-        try:
-            body = decompressor.decompress(self.body, limit + 1)
-        except zlib.error as error:
-            raise ApiError(400, "invalid", f"body is not gzip: {error}") from None
-        if len(body) > limit:
-            raise self._body_too_large()
-        if not decompressor.eof:
-            raise ApiError(400, "invalid", "gzip body is truncated")
-        return body
+        return await self.service.turns.run(gzip_steps(self.body, limit))
 
 
 def _codec_for(mime: str) -> OtlpCodec:
@@ -143,9 +135,9 @@ class OtlpLogsHandler(_EventHandler):
     signal = "logs"
 
     def translate(
-        self, codec: OtlpCodec, body: bytes, received_at: datetime
+        self, codec: OtlpCodec, request: Any, received_at: datetime
     ) -> Iterator[list[Event]]:
-        for record in codec.decode_logs(body):
+        for record in codec.decode_logs(request):
             yield self._checked(events_from_log(record, received_at=received_at))
 
 
@@ -163,10 +155,10 @@ class OtlpTracesHandler(_EventHandler):
             raise
 
     def translate(
-        self, codec: OtlpCodec, body: bytes, received_at: datetime
+        self, codec: OtlpCodec, request: Any, received_at: datetime
     ) -> Iterator[list[Event]]:
         translate, released = self.service.spans.translate, self._released
-        for span in codec.decode_spans(body):
+        for span in codec.decode_spans(request):
             events = translate(span, released, received_at=received_at, now=self._received)
             yield self._checked(events)
 
@@ -179,10 +171,11 @@ class OtlpMetricsHandler(OtlpHandler[Reading]):
     batch_size = 10_000
 
     def translate(
-        self, codec: OtlpCodec, body: bytes, received_at: datetime
+        self, codec: OtlpCodec, request: Any, received_at: datetime
     ) -> Iterator[list[Reading]]:
-        for reading in readings_of(codec.decode_points(body)):
-            yield self._allowed(reading)
+        for point in codec.decode_points(request):
+            # Each point by itself, so that those without a meaning are counted for a turn, too.
+            yield [kept for reading in readings_of((point,)) for kept in self._allowed(reading)]
 
     def _allowed(self, reading: Reading) -> list[Reading]:
         if self.identity.agent_prefix:

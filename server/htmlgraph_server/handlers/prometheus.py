@@ -15,7 +15,7 @@ from htmlgraph_nb.core.timestamps import utc_now
 
 from ..history.quota_reader import is_window_open
 from ..service import Service
-from .agent_metrics import agent_metrics, alert_metrics
+from .agent_metrics import AgentSums, agent_metrics, alert_metrics
 from .status import agents_by_status, database_bytes
 
 MAX_QUOTA_SERIES = 50
@@ -25,8 +25,9 @@ MAX_QUOTA_SERIES = 50
 class _ServiceCollector(Collector):
     """Reads the counters of a service on each scrape."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, sums: AgentSums) -> None:
         self._service = service
+        self._sums = sums
 
     def collect(self) -> Iterator[Metric]:
         hub, manager = self._service.hub, self._service.manager
@@ -63,7 +64,7 @@ class _ServiceCollector(Collector):
         for name, (text, total) in counters.items():
             yield CounterMetricFamily(name, text, value=total)
         yield self._quotas()
-        yield from agent_metrics(each.presence for each in hub.published.agents.values())
+        yield from agent_metrics(self._sums)
         yield from alert_metrics(hub.alerts)
         yield from self._latency()
 
@@ -92,8 +93,8 @@ class _ServiceCollector(Collector):
         yield latency
 
 
-def exposition(service: Service) -> tuple[str, bytes]:
+def exposition(service: Service, sums: AgentSums) -> tuple[str, bytes]:
     """Return the media type and the text of one server's counters."""
     registry = CollectorRegistry()
-    registry.register(_ServiceCollector(service))
+    registry.register(_ServiceCollector(service, sums))
     return CONTENT_TYPE_LATEST, generate_latest(registry)

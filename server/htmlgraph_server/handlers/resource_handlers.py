@@ -11,7 +11,6 @@ from htmlgraph_nb.core.validation import shorten, validate_string
 from htmlgraph_nb.errors import ApiError
 
 from ..hub.broadcast_messages import FEATURE_STATUSES, LINK_TYPES, resource_event
-from .base import committed
 from .json_api import JsonHandler
 
 
@@ -49,7 +48,7 @@ class ResourceHandler(JsonHandler):
         future = self.service.manager.submit_resource(
             event, received, status, payload if merge else {}
         )
-        old_status = await committed(future)
+        old_status = await self.committed(future)
         reads = self.identity.reads
         return old_status if reads else None, {
             "success": True,
@@ -63,7 +62,7 @@ class FeatureHandler(ResourceHandler):
     """``POST /api/broadcast/features/{feature_id}``: change fields of a feature."""
 
     async def post(self, feature_id: str) -> None:
-        payload = self.json_object()
+        payload = await self.json_object()
         status = payload.get("status")
         if status is not None and status not in FEATURE_STATUSES:
             raise _invalid_choice("status", status, FEATURE_STATUSES)
@@ -75,7 +74,7 @@ class FeatureStatusHandler(ResourceHandler):
     """``POST /api/broadcast/features/{feature_id}/status``: change the status of a feature."""
 
     async def post(self, feature_id: str) -> None:
-        status = self.json_object().get("new_status")
+        status = (await self.json_object()).get("new_status")
         if status not in FEATURE_STATUSES:
             raise _invalid_choice("new_status", status, FEATURE_STATUSES)
         payload = {"new_status": status}
@@ -89,7 +88,7 @@ class FeatureLinkHandler(ResourceHandler):
     """``POST /api/broadcast/features/{feature_id}/links``: link a feature to another."""
 
     async def post(self, feature_id: str) -> None:
-        body = self.json_object()
+        body = await self.json_object()
         linked_id = validate_string(body.get("linked_feature_id"), "linked_feature_id")
         link_type = body.get("link_type")
         if link_type not in LINK_TYPES:
@@ -103,7 +102,9 @@ class TrackHandler(ResourceHandler):
     """``POST /api/broadcast/tracks/{track_id}``: change fields of a track."""
 
     async def post(self, track_id: str) -> None:
-        _, response = await self.record("track_updated", ("track", track_id), self.json_object())
+        _, response = await self.record(
+            "track_updated", ("track", track_id), await self.json_object()
+        )
         self.send_json(response)
 
 
@@ -111,7 +112,9 @@ class SpikeHandler(ResourceHandler):
     """``POST /api/broadcast/spikes/{spike_id}``: change fields of a spike."""
 
     async def post(self, spike_id: str) -> None:
-        _, response = await self.record("spike_updated", ("spike", spike_id), self.json_object())
+        _, response = await self.record(
+            "spike_updated", ("spike", spike_id), await self.json_object()
+        )
         self.send_json(response)
 
 

@@ -42,12 +42,16 @@ class StatusHandler(JsonHandler):
 class PrometheusHandler(JsonHandler):
     """``GET /metrics``: the counters for Prometheus."""
 
-    def get(self) -> None:
+    async def get(self) -> None:
         # Loaded on the first request: a server without Prometheus uses a megabyte less.
+        from .agent_metrics import agent_sum_steps
         from .prometheus import exposition
 
         self.allow_parameters()
-        media_type, text = exposition(self.service)
+        service = self.service
+        agents = [entry.presence for entry in service.hub.published.agents.values()]
+        sums = await service.turns.run(agent_sum_steps(agents))
+        media_type, text = exposition(service, sums)
         self.set_header("Content-Type", media_type)
         self.finish(text)
 

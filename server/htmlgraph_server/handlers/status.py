@@ -30,9 +30,8 @@ def database_bytes(path: str) -> int:
 
 def agents_by_status(service: Service) -> Counter[str]:
     """Return the number of agents in each status."""
-    counts = Counter({"active": 0, "idle": 0, "offline": 0})
-    counts.update(entry.presence.status.value for entry in service.hub.published.agents.values())
-    return counts
+    counts = service.hub.published.by_status
+    return Counter({status.value: n for status, n in counts.items()})
 
 
 def status_report(service: Service) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import logging
 import re
 import socket
 import time
+from collections.abc import Awaitable
 from http import HTTPStatus
 from typing import Any
 
@@ -18,7 +19,6 @@ from htmlgraph_nb.core.protocol import (
     Cursor,
     Filter,
     decode,
-    decode_json,
     encode_json,
     error_message,
     error_object,
@@ -36,8 +36,7 @@ from htmlgraph_nb.errors import (
 from ..connections.websocket_protocol import BoundedWebSocket
 from ..hub.clients import Client
 from ..hub.transport import SEND_BUFFER_BYTES, StreamTransport
-from .base import BaseHandler, committed, to_api_error
-from .parsing import parse_events
+from .base import BaseHandler, to_api_error
 
 logger = logging.getLogger(__name__)
 
@@ -139,11 +138,12 @@ class WebSocketBase(BaseHandler, WebSocketHandler):
     def on_closing(self) -> None:
         """Called when the closing handshake begins: nothing may be sent any more."""
 
-    def open(self, *args: str, **kwargs: str) -> None:
+    def open(self, *args: str, **kwargs: str) -> Awaitable[None] | None:
         """See WebSocketHandler; overrides call this first."""
         self.drop_request_headers()
         if self.identity.token_id:
             self.gate.add_socket(self.identity.token_id, self)
+        return None
 
     def on_finish(self) -> None:
         # Tornado calls this at the end of the handshake; an open WebSocket still uses its space.
@@ -165,11 +165,13 @@ class BroadcastWebSocket(WebSocketBase):
     def max_message_size(self) -> int:
         return MAX_CLIENT_FRAME_BYTES
 
-    def open(self, *args: str, **kwargs: str) -> None:
+    async def open(self, *args: str, **kwargs: str) -> None:
         super().open()
         stream = self.protocol.stream
-        if stream.closed():
-            # The client disconnected during the handshake.
+        # Its state can be large.
+        await self.service.turns.next()
+        if stream.closed() or self.protocol.is_closing():
+            # The client disconnected during the handshake, or its token was revoked.
             return
         try:
             session, cursor, legacy_state, alerts = self._parameters()
@@ -232,6 +234,7 @@ class BroadcastWebSocket(WebSocketBase):
         if message_type == "ping":
             await self.send('{"type":"pong"}')
         elif message_type == "subscribe" and self.client is not None:
+            await self.service.turns.next()
             filter_ = Filter.from_dict(message)
             self.service.hub.groups.check_room(filter_)
             lists = {name: sorted(getattr(filter_, name)) for name in Filter.__slots__}
@@ -274,9 +277,9 @@ class EventWebSocket(WebSocketBase):
         self.n_frames += 1
         received = time.monotonic()
         try:
-            events = parse_events(decode_json(message, "frame"))
+            events = await self.decode_events(message, "frame")
             self.identity.check_events(events)
-            result = await committed(self.service.manager.submit(events, received))
+            result = await self.committed(self.service.manager.submit(events, received))
         except HtmlgraphError as error:
             api_error = to_api_error(error)
             if api_error is None:

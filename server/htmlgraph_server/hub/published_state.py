@@ -6,11 +6,12 @@ clients that connect share one encoding. It uses neither sockets nor a clock.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from operator import itemgetter
 
-from htmlgraph_nb.core.model import AgentPresence
+from htmlgraph_nb.core.model import AgentPresence, PresenceStatus
 from htmlgraph_nb.core.protocol import (
     MATCH_ALL,
     Cursor,
@@ -66,6 +67,7 @@ class PublishedState:
         self.agents: dict[str, PublishedAgent] = {}
         # Tombstones: agent_id → seq of its removal, oldest first.
         self.removed: dict[str, int] = {}
+        self.by_status = Counter(dict.fromkeys(PresenceStatus, 0))
         self._oldest_resumable_seq = forgotten_seq
         self._full_state: tuple[int, list[str]] | None = None
         for presence in agents:
@@ -75,6 +77,11 @@ class PublishedState:
         """Store an agent's new presence and return its entry."""
         existing = self.agents.get(presence.agent_id)
         id_json = existing.id_json if existing else encode_json(presence.agent_id)
+        if existing is None:
+            self.by_status[presence.status] += 1
+        elif existing.presence.status is not presence.status:
+            self.by_status[existing.presence.status] -= 1
+            self.by_status[presence.status] += 1
         entry = PublishedAgent(presence, presence_json(presence), id_json)
         self.agents[presence.agent_id] = entry
         self.removed.pop(presence.agent_id, None)
@@ -87,7 +94,10 @@ class PublishedState:
         while len(self.removed) > MAX_TOMBSTONES:
             oldest = next(iter(self.removed))
             self._oldest_resumable_seq = self.removed.pop(oldest)
-        return self.agents.pop(agent_id, None)
+        entry = self.agents.pop(agent_id, None)
+        if entry is not None:
+            self.by_status[entry.presence.status] -= 1
+        return entry
 
     def advance(self, seq: int) -> None:
         """Move the position to ``seq``."""
@@ -125,12 +135,21 @@ class PublishedState:
         if shared and self._full_state is not None and self._full_state[0] == self.cursor.seq:
             return self._full_state[1]
         agents = [
-            entry.presence_json for entry in self.agents.values() if filter_.matches(entry.presence)
+            entry.presence_json
+            for entry in self._candidates(filter_)
+            if filter_.matches(entry.presence)
         ]
         messages = presence_state(self.cursor, agents, (), full=True, at=at)
         if shared:
             self._full_state = (self.cursor.seq, messages)
         return messages
+
+    def _candidates(self, filter_: Filter) -> Iterable[PublishedAgent]:
+        """Return all agents that a filter may select."""
+        if not filter_.agents:
+            return self.agents.values()
+        found = (self.agents.get(agent_id) for agent_id in sorted(filter_.agents))
+        return [entry for entry in found if entry is not None]
 
     def update_messages(self, since: Cursor | None, filter_: Filter, at: datetime) -> list[str]:
         """Return the same state as presence_update messages, ordered by seq.

@@ -14,8 +14,9 @@ from htmlgraph_nb.errors import InvalidEvent, WireError
 from htmlgraph_server.handlers.parsing import (
     MAX_NDJSON_LINES,
     MAX_REQUEST_EVENTS,
+    finish,
+    ndjson_steps,
     parse_events,
-    parse_ndjson,
 )
 
 GOOD = {"agent_id": "a", "event_type": "tool_execute"}
@@ -51,15 +52,15 @@ def test_parse_events_and_ndjson_limits() -> None:
     """The limit itself is accepted; one more is caught, in both forms."""
     line = json.dumps(GOOD).encode() + b"\n"
     assert len(parse_events([GOOD] * MAX_REQUEST_EVENTS)) == MAX_REQUEST_EVENTS
-    assert len(parse_ndjson(line * MAX_REQUEST_EVENTS)) == MAX_REQUEST_EVENTS
+    assert len(finish(ndjson_steps(line * MAX_REQUEST_EVENTS))) == MAX_REQUEST_EVENTS
     for parse in (
         lambda: parse_events([GOOD] * (MAX_REQUEST_EVENTS + 1)),
-        lambda: parse_ndjson(line * (MAX_REQUEST_EVENTS + 1)),
-        lambda: parse_ndjson(b"\n" * MAX_NDJSON_LINES),
+        lambda: finish(ndjson_steps(line * (MAX_REQUEST_EVENTS + 1))),
+        lambda: finish(ndjson_steps(b"\n" * MAX_NDJSON_LINES)),
     ):
         with pytest.raises(InvalidEvent, match="at most"):
             parse()
-    assert parse_ndjson(b"\n" * (MAX_NDJSON_LINES - 1)) == []
+    assert finish(ndjson_steps(b"\n" * (MAX_NDJSON_LINES - 1))) == []
 
 
 @pytest.mark.parametrize(
@@ -73,18 +74,18 @@ def test_parse_events_and_ndjson_limits() -> None:
 )
 def test_parse_ndjson_ignores_line_ends_and_empty_lines(body: bytes) -> None:
     """Both kinds of line ends, empty lines and a byte order mark are accepted."""
-    assert [event.agent_id for event in parse_ndjson(body)] == ["a", "b"]
+    assert [event.agent_id for event in finish(ndjson_steps(body))] == ["a", "b"]
 
 
 def test_parse_ndjson_error_has_line_number() -> None:
     """Empty lines count."""
     with pytest.raises(InvalidEvent) as caught:
-        parse_ndjson(b'\n{"agent_id":"a"}\n\n{"agent_id":7}')
+        finish(ndjson_steps(b'\n{"agent_id":"a"}\n\n{"agent_id":7}'))
     assert caught.value.field == "line 4.agent_id"
     with pytest.raises(WireError, match="line 2: invalid JSON"):
-        parse_ndjson(b'{"agent_id":"a"}\nnonsense')
+        finish(ndjson_steps(b'{"agent_id":"a"}\nnonsense'))
     with pytest.raises(WireError, match="line 1: invalid UTF-8"):
-        parse_ndjson(b'{"agent_id":"\xff"}')
+        finish(ndjson_steps(b'{"agent_id":"\xff"}'))
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
@@ -94,14 +95,14 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 def test_parse_ndjson_is_equivalent_to_array(values: list[dict[str, str]]) -> None:
     """An array and lines give the same events, whatever the strings contain."""
     body = "\n".join(json.dumps(value, ensure_ascii=False) for value in values).encode()
-    assert parse_ndjson(body) == parse_events(values)
+    assert finish(ndjson_steps(body)) == parse_events(values)
 
 
 @given(st.binary())
 def test_parse_ndjson_never_raises_other_errors(body: bytes) -> None:
     """Any bytes are parsed or caught with an error of this project."""
     try:
-        events = parse_ndjson(body)
+        events = finish(ndjson_steps(body))
     except (InvalidEvent, WireError):
         return
     assert events == [] or body.strip()

@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from htmlgraph_nb.errors import InvalidEvent
-from htmlgraph_server.otlp.codec import MAX_ATTRIBUTES, MAX_RESOURCE_GROUPS
+from htmlgraph_server.otlp.codec import MAX_ATTRIBUTES, MAX_RECORDS, MAX_RESOURCE_GROUPS
 from htmlgraph_server.otlp.json_codec import JsonCodec
 from htmlgraph_server.otlp.protobuf_codec import ProtobufCodec
 
@@ -56,7 +56,7 @@ def test_decode_logs_is_equal_in_both_encodings(values: dict[str, str], has_reso
     record.body.string_value = "claude_code.tool_result"
     add_attributes(record, values)
     (from_protobuf,) = ProtobufCodec().decode_logs(request.SerializeToString())
-    (from_json,) = JsonCodec().decode_logs(MessageToJson(request).encode())
+    (from_json,) = JsonCodec().decode_logs(json.loads(MessageToJson(request)))
     assert from_protobuf == from_json
     assert dict(from_json.attributes) == values
     assert dict(from_json.resource) == ({"host.name": "lab"} if has_resource else {})
@@ -84,7 +84,7 @@ def test_decode_spans_is_equal_in_both_encodings(
     in_json["traceId"], in_json["spanId"] = trace_id.hex().upper(), trace_id[:8].hex()
     in_json["parentSpanId"] = trace_id[8:].hex()
     (from_protobuf,) = ProtobufCodec().decode_spans(request.SerializeToString())
-    (from_json,) = JsonCodec().decode_spans(json.dumps(body).encode())
+    (from_json,) = JsonCodec().decode_spans(body)
     assert from_protobuf == from_json
     assert (from_json.trace_id, from_json.failed) == (trace_id.hex(), status == 2)
     assert from_json.parent_id == trace_id[8:].hex()
@@ -110,7 +110,7 @@ def test_decode_points_is_equal_in_both_encodings(
     histogram.histogram.data_points.add()
     other.gauge.data_points.add(as_int=1)
     from_protobuf = list(ProtobufCodec().decode_points(request.SerializeToString()))
-    from_json = list(JsonCodec().decode_points(MessageToJson(request).encode()))
+    from_json = list(JsonCodec().decode_points(json.loads(MessageToJson(request))))
     assert from_protobuf == from_json
     assert [(point.metric, point.value) for point in from_json] == [
         ("a", value),
@@ -141,8 +141,8 @@ def test_decode_limits_empty_groups(signal: str, level: str) -> None:
             body = empty * n_groups
             protobuf = b"\x0a" + varint(len(body)) + body
             groups = [{f"scope{name}": [{}] * n_groups}]
-        json_body = json.dumps({f"resource{name}": groups}).encode()
-        for codec, body in ((ProtobufCodec(), protobuf), (JsonCodec(), json_body)):
+        request = {f"resource{name}": groups}
+        for codec, body in ((ProtobufCodec(), protobuf), (JsonCodec(), request)):
             records = getattr(codec, f"decode_{decode}")(body)
             if is_allowed:
                 assert list(records) == []
@@ -160,7 +160,7 @@ def test_decode_ignores_attributes_beyond_the_limit() -> None:
     for item in attributes:
         pair = record.attributes.add()
         pair.key, pair.value.int_value = item["key"], item["value"]["intValue"]
-    (from_json,) = JsonCodec().decode_logs(json.dumps(body).encode())
+    (from_json,) = JsonCodec().decode_logs(body)
     (from_protobuf,) = ProtobufCodec().decode_logs(request.SerializeToString())
     assert len(from_json.attributes) == MAX_ATTRIBUTES
     assert from_json.attributes == from_protobuf.attributes
@@ -173,3 +173,75 @@ def varint(number: int) -> bytes:
         parts.append(number & 0x7F | 0x80)
         number >>= 7
     return bytes([*parts, number])
+
+
+def test_decode_protobuf_keeps_texts_of_long_records() -> None:
+    """Of a long record, texts and small attributes are kept, and large structures dropped."""
+    request = ExportLogsServiceRequest()
+    record = request.resource_logs.add().scope_logs.add().log_records.add(time_unix_nano=5)
+    add_attributes(record, {"prompt": "x" * 500_000, "session.id": "s"})
+    nested = record.attributes.add(key="nested").value.array_value.values
+    for n in range(50_000):
+        nested.add().int_value = n
+    add_attributes(record, {"last": "value"})
+    (decoded,) = ProtobufCodec().decode_logs(request.SerializeToString())
+    texts = {"prompt": "x" * 500_000, "session.id": "s", "last": "value"}
+    assert (decoded.attributes, decoded.at_ns) == (texts, 5)
+
+
+def test_decode_points_of_a_long_metric() -> None:
+    """A metric that is too long to be decoded at once has the same points."""
+    request = ExportMetricsServiceRequest()
+    metrics = request.resource_metrics.add().scope_metrics.add().metrics
+    for data_type, field in (("sum", "as_int"), ("histogram", "sum")):
+        data = getattr(metrics.add(name=f"long {data_type}"), data_type)
+        data.aggregation_temporality = 1
+        for n in range(2_000):
+            point = data.data_points.add(time_unix_nano=n + 1, **{field: n})
+            add_attributes(point, {"session.id": f"session-{n}"})
+    from_protobuf = list(ProtobufCodec().decode_points(request.SerializeToString()))
+    assert from_protobuf == list(JsonCodec().decode_points(json.loads(MessageToJson(request))))
+    assert len(from_protobuf) == 4_000
+    assert all(point.delta for point in from_protobuf)
+
+
+@pytest.mark.parametrize("signal", ["logs", "spans", "metrics"])
+def test_decode_limits_records(signal: str) -> None:
+    """Empty records are counted, too: each costs time."""
+    decode = "points" if signal == "metrics" else signal
+    name = {"logs": "logRecords"}.get(signal, signal)
+    title = signal[0].upper() + signal[1:]
+    scoped = b"\x12\x00" * (MAX_RECORDS + 1)
+    group = b"\x12" + varint(len(scoped)) + scoped
+    protobuf = b"\x0a" + varint(len(group)) + group
+    request = {f"resource{title}": [{f"scope{title}": [{name: [{}] * (MAX_RECORDS + 1)}]}]}
+    for codec, body in ((ProtobufCodec(), protobuf), (JsonCodec(), request)):
+        with pytest.raises(InvalidEvent, match=f"at most {MAX_RECORDS} records"):
+            list(getattr(codec, f"decode_{decode}")(body))
+
+
+@pytest.mark.parametrize(
+    "body", [b"\x0a", b"\x0a\x05\x12", b"\x0b", b"\xff" * 11, b"\x0a\x02\x12\x7f", b"text"]
+)
+def test_decode_protobuf_refuses_other_bytes(body: bytes) -> None:
+    """What is no protobuf message is an error, at each level."""
+    with pytest.raises(InvalidEvent, match="body: "):
+        list(ProtobufCodec().decode_logs(body))
+
+
+def test_decode_json_limits_nested_values_are_limited_together() -> None:
+    """A tree of lists has at most MAX_ATTRIBUTES values, whatever its shape."""
+    value: Any = {"intValue": 1}
+    for _ in range(6):
+        value = {"arrayValue": {"values": [value] * 10}}
+    body = {
+        "resourceLogs": [
+            {"scopeLogs": [{"logRecords": [{"attributes": [{"key": "tree", "value": value}]}]}]}
+        ]
+    }
+    (record,) = JsonCodec().decode_logs(body)
+
+    def size(item: Any) -> int:
+        return 1 + sum(map(size, item)) if isinstance(item, list) else 1
+
+    assert size(record.attributes["tree"]) <= MAX_ATTRIBUTES + 1

@@ -79,6 +79,7 @@ async def soak(server: Server, options: argparse.Namespace) -> tuple[SoakFigures
     figures, samples = SoakFigures(), Samples(server.pid)
     warm_up = SoakLoad(server.port, TOKEN, options.seed, options.rate, "warm-up")
     await _run(warm_up, SoakFaults(server.port, TOKEN, options.seed), options, options.warm_up_s)
+    await warm_up.pull_everything()
     figures.problems += await _differences(warm_up, server)
     await warm_up.stop_watching()
     before = await samples.at_rest()

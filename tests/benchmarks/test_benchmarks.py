@@ -14,6 +14,12 @@ from tests.helpers.paths import ROOT
 
 def run_quick(name: str, *flags: str) -> list[dict[str, Any]]:
     """Run a benchmark with ``--quick`` and return its figures."""
+    figures: list[dict[str, Any]] = run_object(name, *flags)
+    return figures
+
+
+def run_object(name: str, *flags: str) -> Any:
+    """Run a benchmark with ``--quick`` and return the JSON that it prints."""
     done = subprocess.run(
         [sys.executable, "-m", f"tests.benchmarks.{name}", "--quick", "--json", *flags],
         cwd=ROOT,
@@ -22,8 +28,7 @@ def run_quick(name: str, *flags: str) -> list[dict[str, Any]]:
         timeout=400,
     )
     assert done.returncode == 0, done.stderr
-    figures: list[dict[str, Any]] = json.loads(done.stdout)
-    return figures
+    return json.loads(done.stdout)
 
 
 def test_fanout_server_and_peers_deliver_every_frame() -> None:
@@ -144,3 +149,25 @@ def test_responsiveness_measures_beside_each_sender() -> None:
     for row in rows:
         assert row["requests"] > 0
         assert 0 < row["p50_ms"] <= row["p99_ms"] <= row["max_ms"]
+
+
+@pytest.mark.parametrize("kind", ["ws", "hooks", "sdk", "sigterm", "servers"])
+def test_kill_rounds_lose_nothing(kind: str) -> None:
+    """No acknowledged event is lost or stored twice, and the client that resumes is right.
+
+    ``http`` is tested in tests/integration/storage/test_durability.py.
+    """
+    [figures] = run_quick("kill_rounds", "--only", kind)
+    assert figures["rounds"] == 1
+    assert figures["acknowledged"] > 0
+    assert [figures[name] for name in ("missing", "twice", "gaps", "wrong")] == [0] * 4
+    assert figures["problems"] == []
+
+
+def test_soak_has_no_problems() -> None:
+    """Dashboards equal the server, nothing is lost, and nothing is left open after some faults."""
+    figures = run_object("soak")
+    assert figures["problems"] == []
+    assert figures["n_acknowledged"] > 0
+    assert sum(figures["faults"].values()) > 0
+    assert figures["rest_after"]["n_fds"] <= figures["rest_before"]["n_fds"]

@@ -26,15 +26,22 @@ _N_SESSIONS = 40
 _N_FEATURES = 30
 _TOOLS = ("Bash", "Edit", "Read", "Grep", "WebSearch")
 _STEPS = (
-    *("tool_start", "tool_execute", "tool_execute", "tool_error", "completion", "prompt"),
-    *("permission_request", "answered", "stop", "activity", "session_start", "session_end"),
+    *("prompt", "completion", "tool_start", "tool_execute", "tool_start", "tool_error"),
+    *("permission_request", "answered", "tool_start", "tool_execute", "stop", "session_end"),
 )
+"""The events of a turn; a call begins at an even place."""
 _PULLS = (
     *("/api/history?limit=500", "/api/history?limit=200&order=desc&tool=Bash"),
     *("/api/history?format=arrow&limit=2000", "/api/history?format=csv&limit=300"),
     *("/api/history?format=ndjson&limit=300&event_type=prompt", "/api/activity?minutes=15"),
     *("/api/presence", "/api/status", "/metrics", "/api/alerts", "/api/quotas", "/"),
-    *("/static/page.js", "/api/presence/agent-1?explain=1", "/api/coverage"),
+    *(
+        "/api/costs",
+        "/api/sessions",
+        "/static/page.js",
+        "/api/presence/agent-1?explain=1",
+        "/api/coverage",
+    ),
 )
 
 
@@ -65,6 +72,8 @@ class SoakLoad:
         self.mirrors: dict[str, Mirror] = {}
         self._is_over = asyncio.Event()
         self._n_events = 0
+        # Of each agent: number of its events.
+        self._steps = [0] * _N_AGENTS
         self._tasks: list[asyncio.Task[None]] = []
         self._dashboards: list[asyncio.Task[None]] = []
 
@@ -89,6 +98,16 @@ class SoakLoad:
         for n in range(many):
             self._run(self._read_slowly, n)
             self._run(self._filter, n)
+
+    async def pull_everything(self) -> None:
+        """Ask for each thing several times at once, so that all threads of the server start."""
+        https = [Http(self.port, self.token) for _ in range(6)]
+        for path in _PULLS:
+            answers = await asyncio.gather(*(http.request("GET", path) for http in https))
+            for status, _ in answers:
+                self.counts[f"GET {path.partition('?')[0]} {status}"] += 1
+        for http in https:
+            http.close()
 
     async def stop_sending(self) -> None:
         """End all clients but the dashboards of ``mirrors``."""
@@ -132,25 +151,28 @@ class SoakLoad:
     # Agents
 
     def _batch(self, size: int) -> list[dict[str, Any]]:
+        """Return the next events of some agents, each of which goes through its turns."""
         events = []
         for _ in range(size):
             self._n_events += 1
-            number = self._n_events
-            kind = _STEPS[(number * 7 + number // 11) % len(_STEPS)]
+            agent = self.dice.randrange(_N_AGENTS)
+            turn, step = divmod(self._steps[agent], len(_STEPS))
+            self._steps[agent] += 1
+            kind = _STEPS[step]
             event: dict[str, Any] = {
-                "agent_id": f"agent-{self.dice.randrange(_N_AGENTS)}",
+                "agent_id": f"agent-{agent}",
                 "event_type": kind,
-                "event_id": f"{self._prefix}-{number}",
-                "session_id": f"s-{number % _N_SESSIONS}",
-                "project": f"project-{number % 7}",
+                "event_id": f"{self._prefix}-{self._n_events}",
+                "session_id": f"s-{agent}-{turn // 20 % 4}",
+                "project": f"project-{agent % 7}",
             }
             if kind.startswith("tool"):
-                event |= {
-                    "tool_name": _TOOLS[number % 5],
-                    "tool_use_id": f"{self._prefix}-call-{number // 2}",
-                }
+                call = f"{self._prefix}-{agent}-{turn}-{step // 2}"
+                event |= {"tool_name": _TOOLS[(agent + step // 2) % 5], "tool_use_id": call}
             elif kind == "completion":
-                event |= {"model": "claude-opus-4-6", "input_tokens": 9, "output_tokens": number}
+                event |= {"model": "claude-opus-4-6", "input_tokens": 9, "output_tokens": turn}
+            elif kind == "session_end" and turn % 20:
+                event["event_type"] = "activity"
             events.append(event)
         return events
 

@@ -102,7 +102,7 @@ def read_alert_file(path: str) -> AlertFile:
         return parse_alert_file(data.decode(), os.path.dirname(path))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{name}: expected UTF-8, got another byte at {error.start}") from None
-    except (ConfigError, RecursionError) as error:
+    except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from None
 
 
@@ -119,6 +119,8 @@ def parse_alert_file(text: str, folder: str = "") -> AlertFile:
         data = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, ValueError) as error:
         raise ConfigError(f"invalid TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError("invalid TOML: nested too deeply") from None
     _check_names(data, ("rule", "channels", "quiet", "muted", "muted_until", "tz"), "")
     channels = parse_channels(data.get("channels", {}), folder)
     zone = _zone_of(data.get("tz"), "tz")
@@ -153,12 +155,12 @@ def _rule(
     if not isinstance(table, Mapping):
         raise ConfigError(f"{where}: expected a table, as [[rule]]")
     kind = table.get("kind")
-    if kind not in RULE_KINDS:
+    if not isinstance(kind, str) or kind not in RULE_KINDS:
         raise ConfigError(
             f"{where}, kind: expected one of {', '.join(RULE_KINDS)}, got {format_value(kind)}"
         )
     _check_names(table, ("kind", *_SETTINGS), f"{where}, ")
-    known = RULE_KINDS[str(kind)]
+    known = RULE_KINDS[kind]
     values: dict[str, Any] = {
         "kind": kind,
         "for_s": known.for_s,
@@ -173,7 +175,7 @@ def _rule(
                 raise ConfigError(
                     f"{where}, {name}: expected {error}, got {format_value(table[name])}"
                 ) from None
-    values.setdefault("name", _free_name(str(kind), others))
+    values.setdefault("name", _free_name(kind, others))
     rule = AlertRule(**values)
     _check_rule(rule, table, where, channels, others)
     return rule
@@ -222,7 +224,8 @@ def seconds_of(value: object) -> float:
     """
     seconds = math.nan
     if isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = float(value)
+        # An integer may be too large for a float.
+        seconds = float(value) if abs(value) <= _MAX_SECONDS else math.nan
     elif isinstance(value, str):
         match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)\s*([smhdw])", value.strip(), re.ASCII)
         seconds = float(match[1]) * _UNITS_S[match[2]] if match else math.nan
@@ -357,4 +360,8 @@ def _muted(data: Mapping[str, Any]) -> datetime | None:
     if not isinstance(until, datetime):
         got = format_value(until)
         raise ConfigError(f"muted_until: expected a time such as 2026-12-24T12:00:00Z, got {got}")
-    return until.astimezone(UTC)
+    try:
+        return until.astimezone(UTC)
+    except (OverflowError, ValueError, OSError):
+        # Near the years 1 and 9999.
+        raise ConfigError(f"muted_until: expected a year until 9998, got {until}") from None

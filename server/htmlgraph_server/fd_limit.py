@@ -13,6 +13,8 @@ from typing import Any
 from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 
+from .connections.stream_errors import drop_traceback
+
 if sys.platform != "win32":  # Windows has no such limit.
     import resource
 
@@ -39,7 +41,10 @@ def raise_fd_limit() -> None:
 
 
 class BoundedServer(HTTPServer):
-    """An HTTPServer that closes new connections while few descriptors are left."""
+    """An HTTPServer that closes new connections while few descriptors are left.
+
+    A connection that ends is freed at once.
+    """
 
     _warned_at = float("-inf")
 
@@ -54,6 +59,13 @@ class BoundedServer(HTTPServer):
         if now - self._warned_at > _WARN_INTERVAL_S:
             self._warned_at = now
             logger.warning("too many connections: file descriptor limit reached (see: ulimit -n)")
+
+    def on_close(self, server_conn: object) -> None:
+        """Release a connection that has ended."""
+        super().on_close(server_conn)
+        stream: IOStream | None = getattr(server_conn, "stream", None)
+        if stream is not None:
+            drop_traceback(stream)
 
 
 def _soft_limit() -> float:

@@ -138,6 +138,14 @@ class ByteAccount:
         if evict is not None:
             evict()
 
+    def close(self) -> None:
+        """Release all bytes, and forget the connection, which refers to this account, too.
+
+        A cycle would keep both in memory until a garbage collection.
+        """
+        self._evict = None
+        self.clear()
+
     def clear(self) -> None:
         """Release all bytes."""
         shared, self.shared = self.shared, []

@@ -50,7 +50,7 @@ class UnreadResponse:
 
     def _end(self, _sent: asyncio.Future[None]) -> None:
         self._timer.cancel()
-        self._account.clear()
+        self._account.close()
 
 
 def _unsent_bytes(stream: IOStream) -> int:

@@ -25,6 +25,7 @@ from htmlgraph_nb.errors import ProtocolViolation
 
 from .byte_budget import ByteBudget
 from .frames import encode_frame
+from .stream_errors import drop_traceback
 
 CHUNK_BYTES = 65_536
 """Number of payload bytes to read at a time."""
@@ -117,8 +118,14 @@ class BoundedWebSocket(WebSocketProtocol13):
             self._abort()
         finally:
             self._parts.clear()
-            self.account.clear()
             self.handler.on_ws_connection_close(self.close_code, self.close_reason)
+            self._break_cycles()
+
+    def _break_cycles(self) -> None:
+        """Drop what keeps this connection and its buffers in memory until a garbage collection."""
+        self.account.close()
+        self._on_closing = _do_nothing
+        drop_traceback(self.stream)
 
     async def _receive_messages(self) -> None:
         cost = 0
@@ -277,6 +284,9 @@ class BoundedWebSocket(WebSocketProtocol13):
             while True:
                 await self.stream.read_bytes(CHUNK_BYTES, partial=True)
         self._abort()
+
+
+def _do_nothing() -> None: ...
 
 
 def _violate(reason: str) -> NoReturn:

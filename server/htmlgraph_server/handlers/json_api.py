@@ -91,7 +91,8 @@ class JsonHandler(BaseHandler):
     def _release_body(self) -> None:
         self._chunks.clear()
         if self._account is not None:
-            self._account.clear()
+            self._account.close()
+            self._account = None
 
     def on_finish(self) -> None:
         super().on_finish()

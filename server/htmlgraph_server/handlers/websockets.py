@@ -256,6 +256,8 @@ class BroadcastWebSocket(WebSocketBase):
         super().on_close()
         if self.client is not None:
             self.service.hub.leave(self.client)
+            # They refer to each other, and would stay in memory until a garbage collection.
+            self.client = None
 
 
 class EventWebSocket(WebSocketBase):

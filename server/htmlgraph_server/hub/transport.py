@@ -61,8 +61,10 @@ class StreamTransport:
         return self._unsent
 
     def _end(self, error: OSError) -> None:
-        # Closing wakes the reading side, which reports the end of the connection.
-        self._stream.close(exc_info=(type(error), error, error.__traceback__))
+        # Closing wakes the reading side, which reports the end of the connection. The stream keeps
+        # the error; a traceback would keep all that this tick sends.
+        error.__traceback__ = None
+        self._stream.close(exc_info=(type(error), error, None))
 
     def _write_buffered(self, data: bytes, sent: int) -> None:
         rest = memoryview(data)[sent:]

@@ -117,6 +117,7 @@ class _Stream:
         self._at = 0
         self._is_closed = False
         self.io_loop = _Loop()
+        self.error = None
         self.socket = _Socket()
         self.sent: list[Frame] = []
 

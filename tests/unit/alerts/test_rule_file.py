@@ -85,6 +85,10 @@ def test_parse_alert_file_without_rules_has_the_defaults() -> None:
         ("x", "invalid TOML: "),
         ('[[rule]]\nkind = "wait"', "rule 1, kind: expected one of waits, done, "),
         ("[[rule]]", "rule 1, kind: expected one of "),
+        ("[[rule]]\nkind = []", "rule 1, kind: expected one of "),
+        (f"[[rule]]\nkind = 'waits'\nfor = {10**400}", "rule 1, for: expected a duration such as"),
+        ("muted_until = 0001-01-01T00:00:00+14:00", "muted_until: expected a year until 9998"),
+        (f"muted = {'[' * 5_000}", "invalid TOML: nested too deeply"),
         (
             '[[rule]]\nkind = "done"\n[[rule]]\nkind = "waits"\nfor = "soon"',
             "rule 2, for: expected a duration such as \"30s\", got 'soon'",

@@ -143,5 +143,5 @@ def test_failed_write_keeps_states_to_be_set_back(tmp_path: Path, clock: Clock) 
             raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
-            manager._store.write(failing)
+            manager.store.write(failing)
         assert seen(report(manager, "a", "stop")) == ("idle", False)

@@ -244,7 +244,7 @@ def test_interrupt_keeps_file_and_roster_equal(
     path: str, manager: PresenceManager, point: str
 ) -> None:
     """KeyboardInterrupt can occur anywhere; the next write starts from the state of the file."""
-    store = manager._store
+    store = manager.store
     listener = store._listener
     committed, flush = listener.committed, listener.flush
 

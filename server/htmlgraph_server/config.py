@@ -15,6 +15,7 @@ from typing import Any
 from htmlgraph_nb.core.roster import Limits
 from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.paths import DEFAULT_HOST, DEFAULT_PORT, alerts_file, default_db
+from htmlgraph_nb.storage.postgres.location import without_password
 
 from .connections.hub_address import hub_address
 from .setting_parsers import (
@@ -338,7 +339,7 @@ def config_from_values(values: Mapping[str, Any]) -> Config:
     return Config(
         host=values["host"],
         port=values["port"],
-        db=values["db"] or default_db(),
+        db=without_password(values["db"] or default_db()),
         token=token,
         allow_origins=values["allow_origins"],
         allow_hosts=values["allow_hosts"],

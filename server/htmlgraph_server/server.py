@@ -100,6 +100,7 @@ class Lifecycle:
         info = service.hub.info
         info.provide("backfill", service.backfiller.progress)
         info.provide("quotas", service.quotas.rows)
+        info.provide("database", partial(_database_info, manager))
 
         def on_quotas() -> None:
             info.changed()
@@ -114,6 +115,7 @@ class Lifecycle:
                 loop.call_soon_threadsafe(service.quotas.refresh_soon)
 
         service.backfiller.on_report = report
+        manager.store.on_problem = report
         info.update()
 
     def start(self) -> None:
@@ -161,6 +163,12 @@ async def open_space(config: Config, default: Service, name: str) -> Lifecycle:
         raise
     lifecycle.start()
     return lifecycle
+
+
+def _database_info(manager: PresenceManager) -> dict[str, str] | None:
+    """Return why the state is stale; None: it is not."""
+    problem = manager.store.problem
+    return None if problem is None else {"error": problem}
 
 
 def _subscribe(service: Service, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:

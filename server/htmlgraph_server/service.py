@@ -13,8 +13,10 @@ from htmlgraph_nb.coding_agents.otel.span_events import SpanTranslator
 from htmlgraph_nb.core.changes import ChangeBatch
 from htmlgraph_nb.ingest.backfill_process import BackfillOptions
 from htmlgraph_nb.presence import PresenceManager
+from htmlgraph_nb.storage.postgres.location import child_environ
 
 from .alerts.alert_service import AlertService
+from .background.advisory_lock import make_leader_lock
 from .background.backfiller import Backfiller
 from .background.leader_lock import LeaderLock
 from .background.local_agents import LocalAgents
@@ -110,7 +112,8 @@ def make_service(
     backfiller = Backfiller(_backfill_options(config, manager, local_agents))
     state = PublishedState(manager.cursor, manager.snapshot().values(), manager.forgotten_seq)
     history = HistoryReader(manager.db_path)
-    hub, leader_lock = Hub(state, config.hub, scheduler), LeaderLock(manager.db_path)
+    hub, leader_lock = Hub(state, config.hub, scheduler), make_leader_lock(manager.db_path)
+    environ = child_environ(manager.db_path)
     quotas = QuotaReader(history, stored_quotas(manager.db_path))
     alerts = AlertService(
         manager, history, hub, quotas, lambda: leader_lock.is_leader, config.alerts
@@ -128,8 +131,8 @@ def make_service(
         history,
         quotas,
         ActivityCache(history),
-        ExportWorkerPool() if shared is None else shared.export_pool,
-        ReportProcess() if shared is None else shared.reports,
+        ExportWorkerPool(environ=environ) if shared is None else shared.export_pool,
+        ReportProcess(environ=environ) if shared is None else shared.reports,
         leader_lock,
         backfiller,
         ByteBudget(config.max_buffered_bytes) if shared is None else shared.budget,

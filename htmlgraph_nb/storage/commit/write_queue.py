@@ -85,10 +85,14 @@ class WriteQueue(ABC, Generic[_Tx]):
     Args:
         path: the file or address, for error messages.
         errors: translates errors of the database inside a ``with`` block.
+
+    Attributes:
+        on_problem: called, in any thread, when the database cannot be used any more, or again.
     """
 
     def __init__(self, path: str, errors: AbstractContextManager[None]) -> None:
         self.path = path
+        self.on_problem: Callable[[], object] = lambda: None
         self._errors = errors
         self._pid = os.getpid()
         # ``_lock`` is held during a commit, ``_queue_lock`` only while the queue is changed.

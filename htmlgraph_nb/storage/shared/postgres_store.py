@@ -15,7 +15,7 @@ import time
 from typing import Any, cast
 
 from ...core.timestamps import from_micros
-from ...errors import HtmlgraphError, StoreDamaged, StoreError
+from ...errors import HtmlgraphError, StoreDamaged, StoreUnavailable
 from ..commit.string_ids import StringIds
 from ..commit.write_queue import TransactionListener, WriteQueue, WriteRequest
 from ..database import sqlite_errors
@@ -129,13 +129,19 @@ class PostgresStore(WriteQueue[Transaction]):
                 # Without the lock, so that others need not wait for it.
                 self._execute([], _BEGIN_READ)
             external = self._execute(group, _BEGIN_READ if read_only else _BEGIN_WRITE)
-        except StoreError as error:
-            self._problem = str(error)
+        except StoreUnavailable as error:
+            self._set_problem(str(error))
             raise
         if self._problem is not None:
             logger.warning("%s is back; events are stored again", self.path)
-            self._problem = None
+            self._set_problem(None)
         return external
+
+    def _set_problem(self, problem: str | None) -> None:
+        changed = (self._problem is None) != (problem is None)
+        self._problem = problem
+        if changed:
+            self.on_problem()
 
     def _reconnected(self) -> None:
         self._seen_version = None

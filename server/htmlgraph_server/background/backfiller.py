@@ -21,6 +21,7 @@ from htmlgraph_nb.ingest.backfill_process import BackfillOptions
 from htmlgraph_nb.ingest.backfill_report import BackfillReport
 from htmlgraph_nb.ingest.databases.found_databases import find_databases
 from htmlgraph_nb.ingest.files.session_roots import default_roots
+from htmlgraph_nb.storage.postgres.location import child_environ
 
 from .backfill_lines import done_line, found_line, kept_lines
 from .child_process import NICENESS, ChildProcess
@@ -59,6 +60,8 @@ class Backfiller(ChildProcess):
             command = [*command, "--nice", str(NICENESS), options.to_json()]
         super().__init__("importing past sessions", command, _RETRY_S, _MAX_RETRY_S, clock)
         self._options = options
+        if options is not None:
+            self._environ = child_environ(options.db)
         self._reader: threading.Thread | None = None
         self._report = None if options else _public(BackfillReport(state="off").to_dict())
         self._done = options is None

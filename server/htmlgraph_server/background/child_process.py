@@ -35,6 +35,7 @@ class ChildProcess(ABC):
         clock: Callable[[], float],
     ) -> None:
         self._task = task
+        self._environ: dict[str, str] | None = None
         self._command = command
         self._first_retry_s = self._retry_s = retry_s
         self._max_retry_s = max_retry_s
@@ -49,7 +50,7 @@ class ChildProcess(ABC):
     def _start(self, stdout: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         """Start the process."""
         return subprocess.Popen(  # noqa: S603 - this project's own module
-            self._command, stdin=subprocess.DEVNULL, stdout=stdout
+            self._command, stdin=subprocess.DEVNULL, stdout=stdout, env=self._environ
         )
 
     def _on_end(self, process: subprocess.Popen[bytes]) -> None:  # noqa: B027 - optional

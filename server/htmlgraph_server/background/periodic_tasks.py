@@ -40,6 +40,7 @@ from htmlgraph_nb.paths import waiting_file
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.pricing.price_list import load as load_prices
 from htmlgraph_nb.storage.checkpoint import Checkpointer
+from htmlgraph_nb.storage.postgres.location import is_postgres
 
 from ..config import Config
 from .backfiller import Backfiller
@@ -221,7 +222,7 @@ class BackgroundTasks:
         self._backfiller = backfiller
         always, leader = _always, leader_lock.acquire
         tasks = [
-            PeriodicTask("sync", SYNC_S, manager.sync_external, always),
+            PeriodicTask("sync", SYNC_S, manager.store.sync_notified, always),
             PeriodicTask("timers", TIMERS_S, Timers(manager).run, leader),
         ]
         self._waiting_calls = None if spans is None else WaitingCalls(manager, spans)
@@ -306,6 +307,10 @@ def _checked_seq(manager: PresenceManager) -> int:
     return manager.cursor.seq
 
 
+def _checkpointer(manager: PresenceManager, config: Config) -> Checkpointer:
+    return Checkpointer(manager.db_path, lambda: _checked_seq(manager), config.synchronous)
+
+
 def make_background_tasks(
     config: Config,
     manager: PresenceManager,
@@ -326,6 +331,7 @@ def make_background_tasks(
         backfiller: imports past sessions; or None.
         spans: the OTLP traces; or None.
     """
+    is_file = not is_postgres(manager.db_path)
     on_hook = None if local_agents is None else local_agents.on_hook
     return BackgroundTasks(
         manager,
@@ -336,10 +342,8 @@ def make_background_tasks(
         if spool_path is None
         else SpoolReader(manager, spool_path, on_hook=on_hook, titles=config.titles),
         retain_s=config.retain_s,
-        sealer=Sealer(manager.db_path) if config.seal else None,
-        checkpointer=Checkpointer(
-            manager.db_path, lambda: _checked_seq(manager), config.synchronous
-        ),
+        sealer=Sealer(manager.db_path) if config.seal and is_file else None,
+        checkpointer=_checkpointer(manager, config) if is_file else None,
         local_agents=local_agents,
         backfiller=backfiller,
         spans=spans,

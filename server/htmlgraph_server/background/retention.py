@@ -22,7 +22,7 @@ CLOCK_STEP_S = 60.0
 """Difference between clock and elapsed time from which the clock was set."""
 _GAP_S = 86_400.0
 """Longest time between the newest event and a start for which the clock is not in doubt."""
-_NEWEST = "SELECT max(ts) FROM (SELECT ts FROM events ORDER BY id DESC LIMIT 1000)"
+_NEWEST = "SELECT max(ts) FROM (SELECT ts FROM events ORDER BY id DESC LIMIT 1000) newest"
 
 
 class RetentionLimit:

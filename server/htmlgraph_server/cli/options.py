@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.paths import current_db
+from htmlgraph_nb.storage.postgres.location import without_password
 
 if TYPE_CHECKING:
     from htmlgraph_nb.client.rest import Rest
@@ -54,7 +55,7 @@ def count_type(minimum: int, maximum: int) -> Callable[[str], int]:
 
 def db_path(arguments: argparse.Namespace) -> str:
     """Return the database of ``--db``, of the running server, or of this user."""
-    return str(arguments.db or current_db())
+    return without_password(str(arguments.db or current_db()))
 
 
 def rest_client(arguments: argparse.Namespace) -> Rest:

@@ -72,7 +72,7 @@ def status_report(service: Service) -> dict[str, Any]:
             "path": service.manager.db_path,
             "bytes": database_bytes(service.manager.db_path),
             "owner_pid": service.leader_lock.leader_pid(),
-            "error": guard_problem(service.manager.db_path),
+            "error": guard_problem(service.manager.db_path) or service.manager.store.problem,
         },
     }
 

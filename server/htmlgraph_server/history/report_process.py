@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import subprocess
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -68,9 +69,16 @@ class ReportProcess:
     Args:
         timeout_s: how long one report may take.
         idle_s: how long the worker lives without a request.
+        environ: environment of the worker; None: that of this process.
     """
 
-    def __init__(self, timeout_s: float = REPORT_TIMEOUT_S, idle_s: float = WORKER_IDLE_S) -> None:
+    def __init__(
+        self,
+        timeout_s: float = REPORT_TIMEOUT_S,
+        idle_s: float = WORKER_IDLE_S,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._environ = environ
         self._timeout_s = timeout_s
         self._idle_s = idle_s
         self._closed = False
@@ -153,7 +161,7 @@ class ReportProcess:
         process = self._process
         if process is None or process.poll() is not None:
             self._kill()
-            process = self._process = start_worker(_MODULE)
+            process = self._process = start_worker(_MODULE, self._environ)
             if self._closed:
                 # ``close`` has not seen it.
                 self._kill()

@@ -14,6 +14,8 @@ from htmlgraph_nb.storage.columnar.segment_index import narrow_query
 from htmlgraph_nb.storage.query import HistoryQuery
 from htmlgraph_nb.storage.schema import NAMED, ROOT
 
+from .row_texts import format_rows
+
 CHUNK_ROWS = 1_000
 """Maximum number of events in one chunk; with the longest ``extra`` that is 16 MB."""
 TEXT_FORMATS = ("json", "ndjson", "csv", "columns")
@@ -77,7 +79,11 @@ def read_chunk(db: sqlite3.Connection, query: HistoryQuery, format_: str) -> Tex
         sqlite3.Error: the file cannot be read.
     """
     size = CHUNK_ROWS if query.limit is None else min(CHUNK_ROWS, query.limit)
-    rows, params = replace(narrow_query(db, query), limit=size).to_sql()
+    limited = replace(narrow_query(db, query), limit=size)
+    if not _is_sqlite(db):
+        n_rows, last_seq, text = format_rows(db, limited, format_, _TEXTS)
+        return TextChunk(n_rows, last_seq, text.encode())
+    rows, params = limited.to_sql()
     body = _BODIES[format_](query.row_columns)
     # An aggregate reads the rows in the order of its subquery.
     n_rows, min_seq, max_seq, text = db.execute(
@@ -85,6 +91,10 @@ def read_chunk(db: sqlite3.Connection, query: HistoryQuery, format_: str) -> Tex
     ).fetchone()
     last_seq = min_seq if query.newest_first else max_seq
     return TextChunk(n_rows, last_seq or 0, (text or "").encode() if n_rows else b"")
+
+
+def _is_sqlite(db: object) -> bool:
+    return isinstance(db, sqlite3.Connection)
 
 
 def text_chunks(db: sqlite3.Connection, query: HistoryQuery, format_: str) -> Iterator[TextChunk]:

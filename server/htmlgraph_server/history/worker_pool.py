@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from htmlgraph_nb.errors import CapacityError, ExportAborted, StoreUnavailable
 
@@ -82,15 +82,23 @@ class ExportWorker:
         await self._wait()
 
 
-def start_worker(module: str) -> subprocess.Popen[bytes]:
+def start_worker(module: str, environ: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Start a worker with pipes, in a session of its own.
+
+    Args:
+        module: its module.
+        environ: its environment; None: that of this process.
 
     Raises:
         OSError: no process can be started.
     """
     command = (sys.executable, "-m", module)
     return subprocess.Popen(  # noqa: S603 - this project's own module
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        env=environ,
     )
 
 
@@ -103,8 +111,8 @@ def kill_worker(process: subprocess.Popen[bytes]) -> None:
             process.kill()
 
 
-def _popen(request: bytes) -> subprocess.Popen[bytes]:
-    process = start_worker(_MODULE)
+def _popen(request: bytes, environ: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+    process = start_worker(_MODULE, environ)
     if process.stdin is not None:
         # If it exited at once, its output never starts.
         with contextlib.suppress(BrokenPipeError), process.stdin:
@@ -118,9 +126,16 @@ class ExportWorkerPool:
     Args:
         limit: maximum number of running workers.
         waiting: maximum number of requests waiting for a free worker.
+        environ: environment of the workers; None: that of this process.
     """
 
-    def __init__(self, limit: int = MAX_EXPORT_WORKERS, waiting: int = MAX_WAITING_EXPORTS) -> None:
+    def __init__(
+        self,
+        limit: int = MAX_EXPORT_WORKERS,
+        waiting: int = MAX_WAITING_EXPORTS,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._environ = environ
         self._free = asyncio.Semaphore(limit)
         self._max_waiting = waiting
         self._n_waiting = 0
@@ -166,7 +181,7 @@ class ExportWorkerPool:
         loop = asyncio.get_running_loop()
         try:
             # In a thread, because starting a process blocks the caller.
-            process = await loop.run_in_executor(None, _popen, request)
+            process = await loop.run_in_executor(None, _popen, request, self._environ)
         except OSError as error:
             raise StoreUnavailable(
                 f"cannot start an export worker: {error.strerror or error}"

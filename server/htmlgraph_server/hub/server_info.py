@@ -14,7 +14,7 @@ from htmlgraph_nb.core.protocol import encode_json
 from ..connections.frames import encode_frame
 
 INTERVAL_S = 1.0
-PARTS = ("backfill", "quotas")
+PARTS = ("backfill", "quotas", "database")
 InfoProvider = Callable[[], Any]
 
 
@@ -52,6 +52,8 @@ class ServerInfo:
         content = dict(self._content)
         for part, provider in self._providers.items():
             content[part] = provider()
+        if content.get("database") is None:
+            content.pop("database", None)
         if content == self._content:
             return False
         self._content = content

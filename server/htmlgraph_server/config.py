@@ -86,7 +86,12 @@ class Setting:
 SETTINGS: tuple[Setting, ...] = (
     Setting("host", str, DEFAULT_HOST, "address to listen on; beyond loopback it needs a token"),
     Setting("port", parse_port, DEFAULT_PORT, "TCP port to listen on; 0 picks a free port"),
-    Setting("db", str, None, "database file; default: a file in the user's data folder"),
+    Setting(
+        "db",
+        str,
+        None,
+        "database file, or postgresql://USER@HOST/NAME; default: a file in the user's data folder",
+    ),
     Setting("token", parse_token, "", "secret that clients must send; optional on loopback"),
     Setting("allow_origins", parse_names, (), "comma-separated additional Origins to accept"),
     Setting("allow_hosts", parse_names, (), "comma-separated additional host names of the server"),

@@ -16,7 +16,7 @@ from ...errors import StoreUnavailable
 SCHEMES = ("postgresql", "postgres")
 SCHEMA = "htmlgraph"
 """The schema of an address that names none."""
-_SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,62}")
 _passwords: dict[str, str] = {}
 
 
@@ -40,7 +40,7 @@ def without_password(location: str) -> str:
     schema = parameters.get("schema", SCHEMA)
     if not _SCHEMA_NAME.fullmatch(schema) or schema.startswith("pg_"):
         raise StoreUnavailable(
-            "schema: expected a name of lower-case letters, digits and _, got "
+            "schema: expected a name of lower-case letters, digits, _ and -, got "
             f"{schema[:80]!r} in the address of the database"
         )
     netloc = f"{user}{at}{hosts}" if user else hosts
@@ -51,8 +51,19 @@ def without_password(location: str) -> str:
         # Without a host, urlunsplit drops the slashes.
         shown = shown.replace("postgresql:", "postgresql://", 1)
     if password:
-        _passwords[shown] = password
+        _passwords[_without_schema(shown)] = password
     return shown
+
+
+def _without_schema(shown: str) -> str:
+    return re.sub(r"[?&]schema=[^&]*", "", shown)
+
+
+def in_schema(location: str, schema: str) -> str:
+    """Return the address of another schema of the same database."""
+    shown = _without_schema(without_password(location))
+    mark = "&" if "?" in shown else "?"
+    return without_password(f"{shown}{mark}schema={schema}")
 
 
 def _split(location: str) -> tuple[SplitResult, dict[str, str]]:
@@ -78,10 +89,10 @@ def connection_string(location: str) -> str:
     location = without_password(location)
     parts, parameters = _split(location)
     schema = parameters.pop("schema", SCHEMA)
-    options = f"{parameters.get('options', '')} -csearch_path={schema}".strip()
+    options = f'{parameters.get("options", "")} -csearch_path="{schema}"'.strip()
     parameters["options"] = options
-    if location in _passwords:
-        parameters["password"] = _passwords[location]
+    if (password := _passwords.get(_without_schema(location))) is not None:
+        parameters["password"] = password
     return f"postgresql://{parts.netloc}{parts.path}?{urlencode(parameters, quote_via=quote)}"
 
 
@@ -91,6 +102,6 @@ def child_environ(location: str) -> dict[str, str]:
     Its password, if known, is in libpq's variable: other users can read the arguments of a process.
     """
     environ = dict(os.environ)
-    if location in _passwords:
-        environ["PGPASSWORD"] = _passwords[location]
+    if (password := _passwords.get(_without_schema(location))) is not None:
+        environ["PGPASSWORD"] = password
     return environ

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from typing import Protocol
 
 from htmlgraph_nb.core.model import PresenceStatus
 from htmlgraph_nb.errors import ApiError, HtmlgraphError, StoreClosed
+from htmlgraph_nb.storage.postgres.location import is_postgres
 
 from ..config import Config
 from ..service import Service
@@ -64,11 +66,14 @@ class Space:
 def space_config(config: Config, name: str) -> Config:
     """Return the configuration of a space: agents on this machine belong to the default one."""
     path = space_db(config.db, name)
+    rules = path.removesuffix(".db")
+    if is_postgres(path):
+        rules = os.path.join(os.path.dirname(config.alerts), name)
     return replace(
         config,
         db=path,
         # The operator's rules would send alerts of one team to the channels of another.
-        alerts=f"{path.removesuffix('.db')}.alerts.toml",
+        alerts=f"{rules}.alerts.toml",
         watch=False,
         session_folder=(),
         backfill_s=0.0,

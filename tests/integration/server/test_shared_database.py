@@ -19,13 +19,24 @@ from websockets.sync.client import connect
 
 from htmlgraph_nb.core.mirror import Mirror
 from htmlgraph_nb.core.protocol import decode
+from htmlgraph_server.access.space_files import space_db
 from tests.helpers.database_files import history_rows
 from tests.helpers.postgres import PASSWORD, PostgresServer, make_server
 from tests.helpers.server_process import Server
 from tests.helpers.wait import wait_until
 from tests.integration.conftest import Serve
 
-FLAGS = ("--no-watch", "--backfill", "0", "--idle-timeout", "0", "--forget-after", "0")
+FLAGS = (
+    "--no-watch",
+    "--backfill",
+    "0",
+    "--idle-timeout",
+    "0",
+    "--offline-timeout",
+    "0",
+    "--forget-after",
+    "0",
+)
 
 
 @pytest.fixture
@@ -234,9 +245,13 @@ def test_servers_answer_history(serve: Serve, postgres: PostgresServer, tmp_path
     assert len(arrows[0]) == len(arrows[1])
     for path in ("/api/activity", "/api/quotas", "/api/alerts", "/api/presence", "/metrics"):
         assert shared.get(path).status == 200, path
-    costs = [s.get("/api/costs?by=agent").json() for s in (shared, plain)]
+    costs = [
+        s.get("/api/costs?by=agent_id&since=2025-01-01T00:00:00Z").json() for s in (shared, plain)
+    ]
     for cost in costs:
-        cost.pop("cursor"), cost.pop("at")
+        assert cost["groups"]
+        cost.pop("cursor")
+        cost.pop("at")
     assert costs[0] == costs[1]
     listing = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
     children = [line for line in listing.stdout.splitlines() if "htmlgraph_server.history" in line]
@@ -329,3 +344,13 @@ def test_servers_survive_a_fault_of_the_database(
         lambda: all(s.get("/api/status").json()["database"]["error"] is None for s in servers),
         "no problem",
     )
+
+
+def test_space_names_of_teams_are_schemas_of_their_own() -> None:
+    """Also those that are no name of a schema, or too long for one."""
+    url = "postgresql://host/db?schema=own"
+    names = ["a-b", "a.b", "a_b", "x" * 64, "x" * 63 + "y"]
+    locations = [space_db(url, name) for name in names]
+    assert locations[0] == "postgresql://host/db?schema=own_a-b"
+    assert len(set(locations)) == len(names)
+    assert space_db(url, "default") == url

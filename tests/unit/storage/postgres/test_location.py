@@ -8,6 +8,7 @@ from htmlgraph_nb.errors import StoreUnavailable
 from htmlgraph_nb.storage.postgres.location import (
     child_environ,
     connection_string,
+    in_schema,
     is_postgres,
     schema_of,
     without_password,
@@ -46,10 +47,19 @@ def test_connection_string_has_password_and_schema() -> None:
         text = connection_string(location)
         assert text.startswith("postgresql://ann@db.example:5433/agents?")
         assert "password=p%40ss" in text
-        assert "options=-csearch_path%3Dteam_a" in text
+        assert "options=-csearch_path%3D%22team_a%22" in text
         assert "schema=" not in text
     assert schema_of(shown) == "team_a"
     assert schema_of("postgresql://host/db") == "htmlgraph"
+
+
+def test_in_schema_has_the_same_password() -> None:
+    """The spaces of a server are schemas of its database."""
+    shown = without_password(URL)
+    other = in_schema(shown, "team-b")
+    assert schema_of(other) == "team-b"
+    assert "password=p%40ss" in connection_string(other)
+    assert in_schema("postgresql://h/db", "x") == "postgresql://h/db?schema=x"
 
 
 def test_child_environ_passes_the_password_apart() -> None:
@@ -58,7 +68,7 @@ def test_child_environ_passes_the_password_apart() -> None:
     assert "PGPASSWORD" not in child_environ("postgresql://nobody@host/other")
 
 
-@pytest.mark.parametrize("name", ["Team", "a-b", "1a", "", "pg_catalog", 'x"; DROP'])
+@pytest.mark.parametrize("name", ["Team", "a.b", "1a", "", "pg_catalog", 'x"; DROP'])
 def test_location_refuses_other_schemas(name: str) -> None:
     """Names are put into statements."""
     with pytest.raises(StoreUnavailable, match="schema: expected a name"):

@@ -90,7 +90,7 @@ SETTINGS: tuple[Setting, ...] = (
         "db",
         str,
         None,
-        "database file, or postgresql://USER@HOST/NAME; default: a file in the user's data folder",
+        "database file, or postgresql://USER@HOST/NAME; default: the user's own file",
     ),
     Setting("token", parse_token, "", "secret that clients must send; optional on loopback"),
     Setting("allow_origins", parse_names, (), "comma-separated additional Origins to accept"),

@@ -19,7 +19,7 @@ from .leader_lock import LeaderLock
 if TYPE_CHECKING:
     from htmlgraph_nb.storage.postgres.sessions import PostgresSession
 
-CHECK_S = 1.0
+_CHECK_S = 1.0
 """Interval at which the lock is taken or confirmed; between, the last answer counts."""
 _TRY = "SELECT pg_try_advisory_lock(hashtext(?), hashtext(?))"
 
@@ -49,7 +49,7 @@ class AdvisoryLock(LeaderLock):
             now = time.monotonic()
             if now < self._next_check:
                 return self._leads
-            self._next_check = now + CHECK_S
+            self._next_check = now + _CHECK_S
             try:
                 self._leads = self._ask()
             except StoreError:

@@ -98,5 +98,19 @@ def test_server_info_waits_for_slow_dashboards() -> None:
 
 def test_server_info_refuses_unknown_parts() -> None:
     """The parts are fixed."""
-    with pytest.raises(ValueError, match="expected one of backfill, quotas, got other"):
+    with pytest.raises(ValueError, match="expected one of backfill, quotas, database, got other"):
         ServerInfo().provide("other", lambda: None)
+
+
+def test_server_info_has_the_database_while_it_is_away() -> None:
+    """The part is missing as long as all is well."""
+    info = ServerInfo()
+    problem: list[dict[str, str] | None] = [None]
+    info.provide("database", lambda: problem[0])
+    assert not info.update()
+    problem[0] = {"error": "away"}
+    assert info.update()
+    assert b'"database":{"error":"away"}' in info.frame
+    problem[0] = None
+    assert info.update()
+    assert b"database" not in info.frame

@@ -44,4 +44,6 @@ def own_home(
         monkeypatch.delenv(name)
     home = tmp_path_factory.mktemp("own-home")
     monkeypatch.setenv("HTMLGRAPH_HOME", str(home))
+    # Other people may have accounts where the tests run.
+    monkeypatch.setenv("HTMLGRAPH_LOCAL_TOKEN", "off")
     return home

@@ -93,6 +93,13 @@ SETTINGS: tuple[Setting, ...] = (
         "database file, or postgresql://USER@HOST/NAME; default: the user's own file",
     ),
     Setting("token", parse_token, "", "secret that clients must send; optional on loopback"),
+    Setting("token_file", str, None, "file with the token in its first line"),
+    Setting(
+        "local_token",
+        parse_switch,
+        None,
+        "need a token on loopback too: on or off; default: on where other people have accounts",
+    ),
     Setting("allow_origins", parse_names, (), "comma-separated additional Origins to accept"),
     Setting("allow_hosts", parse_names, (), "comma-separated additional host names of the server"),
     Setting("max_clients", parse_positive, 5_000, "maximum number of connected dashboards"),
@@ -238,6 +245,7 @@ class Config:
     port: int = DEFAULT_PORT
     db: str = field(default_factory=default_db)
     token: str = ""
+    local_token: bool | None = False
     allow_origins: tuple[str, ...] = ()
     allow_hosts: tuple[str, ...] = ()
     max_body_bytes: int = 8_388_608
@@ -346,6 +354,7 @@ def config_from_values(values: Mapping[str, Any]) -> Config:
         port=values["port"],
         db=without_password(values["db"] or default_db()),
         token=token,
+        local_token=values["local_token"],
         allow_origins=values["allow_origins"],
         allow_hosts=values["allow_hosts"],
         max_body_bytes=values["max_body_bytes"],

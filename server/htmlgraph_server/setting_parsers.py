@@ -85,9 +85,13 @@ def parse_session_folders(text: str) -> tuple[tuple[str, str], ...]:
     return parse_folders(text)
 
 
+TOKEN_PATTERN = r"[A-Za-z0-9._~-]{8,256}"
+"""A token that is safe in a URL and in a header."""
+
+
 def parse_token(text: str) -> str:
     """Return a text that is safe in a URL and in a header; "": no token."""
-    if text and not re.fullmatch(r"[A-Za-z0-9._~-]{8,256}", text):
+    if text and not re.fullmatch(TOKEN_PATTERN, text):
         raise ValueError("expected 8 to 256 letters, digits or . _ ~ -")
     return text
 

@@ -47,4 +47,6 @@ def _environ(home: Path) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith("HTMLGRAPH_") and name not in AGENT_VARIABLES
     }
+    # Other people may have accounts where the tests run.
+    kept["HTMLGRAPH_LOCAL_TOKEN"] = "off"
     return {**kept, **dict.fromkeys(HOME_VARIABLES, str(home))}

@@ -6,17 +6,18 @@ request with the token in a header is trusted; any other must come from a page o
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..config import Config, is_loopback
 from .identity import Identity
 from .token_cache import TokenCache
+from .token_cookie import TokenCookie
 from .token_table import TOKEN_PREFIX, StoredToken, token_hash
 
-_COOKIE_PREFIX = "htmlgraph_token"
 _SPACE_COOKIE_PREFIX = "htmlgraph_space"
 # RFC 9110 section 7.2: a name, or an IPv6 address in brackets, and a port.
 _HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^\[\]:@/?#\\\s]+))(?::[0-9]{0,5})?")
@@ -67,9 +68,12 @@ class Authenticator:
     Args:
         config: the configuration.
         tokens: the tokens of the database.
+        clock: returns seconds since 1970.
     """
 
-    def __init__(self, config: Config, tokens: TokenCache) -> None:
+    def __init__(
+        self, config: Config, tokens: TokenCache, clock: Callable[[], float] = time.time
+    ) -> None:
         self._token = config.token
         self._tokens = tokens
         self.space_cookie_name = f"{_SPACE_COOKIE_PREFIX}_{token_hash(config.db)[:8]}"
@@ -77,13 +81,12 @@ class Authenticator:
         self._hosts = frozenset(
             {config.host.strip("[]").lower(), *(host.lower() for host in config.allow_hosts)}
         )
-        # A hash, so that a browser's cookies do not reveal the token.
-        self.cookie_value = hashlib.sha256(b"cookie:" + config.token.encode()).hexdigest()
+        self._cookie = TokenCookie(config.token, clock)
 
     @property
     def cookie_name(self) -> str:
-        """Name of the cookie; it differs by token, so that servers on one host do not collide."""
-        return f"{_COOKIE_PREFIX}_{self.cookie_value[:8]}"
+        """Name of the cookie."""
+        return self._cookie.name
 
     @property
     def needs_token(self) -> bool:
@@ -126,7 +129,7 @@ class Authenticator:
             return checked
         if credentials.person is not None:
             return credentials.person
-        if not self._token or self._is_cookie(credentials.cookie):
+        if not self._token or self._cookie.is_valid(credentials.cookie):
             return _OWNER
         return Refusal(
             401,
@@ -150,18 +153,22 @@ class Authenticator:
         self._tokens.note_use(row)
         return row.identity
 
-    def cookies_for(self, token: str) -> dict[str, str]:
+    def cookies_for(self, token: str | None, cookie: str = "") -> dict[str, str]:
         """Return name → value of the cookies that replace a token; an empty value deletes one.
 
         Only the cookie of the token that was used last stays.
-        """
-        if self.is_token(token):
-            return {self.cookie_name: self.cookie_value, self.space_cookie_name: ""}
-        cookie = self._tokens.cookie(token)
-        return {} if cookie is None else {self.space_cookie_name: cookie, self.cookie_name: ""}
 
-    def _is_cookie(self, text: str) -> bool:
-        return hmac.compare_digest(text.encode(), self.cookie_value.encode())
+        Args:
+            token: None: the request has none.
+            cookie: the cookie of the request, which is renewed if there is no token.
+        """
+        if token is None:
+            renewed = self._cookie.renew(cookie)
+            return {} if renewed is None else {self.cookie_name: renewed}
+        if self.is_token(token):
+            return {self.cookie_name: self._cookie.issue(), self.space_cookie_name: ""}
+        own = self._tokens.cookie(token)
+        return {} if own is None else {self.space_cookie_name: own, self.cookie_name: ""}
 
     def _host_allowed(self, host: str) -> bool:
         match = _HOST.fullmatch(host.lower())

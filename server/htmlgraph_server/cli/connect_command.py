@@ -6,6 +6,7 @@ import argparse
 import difflib
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from contextlib import closing
 from datetime import datetime
@@ -18,6 +19,7 @@ from htmlgraph_nb.errors import ConfigError, StoreError
 from htmlgraph_nb.paths import DEFAULT_URL, current_db, running_server
 from htmlgraph_nb.storage.database import open_reader, sqlite_errors
 
+from ..access.local_token import is_local_token, local_token_file
 from .connect.agent_connection import connection_of
 from .connect.agent_hooks import (
     hook_command,
@@ -110,6 +112,8 @@ def _connect(arguments: argparse.Namespace, environ: Mapping[str, str], out: Pri
     server = running_server()
     url = arguments.url or server.get("url") or DEFAULT_URL
     if arguments.agent == _TELEMETRY:
+        if is_local_token(server.get("token", "")):
+            out(f'export HTMLGRAPH_TOKEN="$(cat {shlex.quote(local_token_file())})"')
         for name, value in telemetry_variables(url, bool(server.get("token"))).items():
             out(f'export {name}="{value}"')
         return 0

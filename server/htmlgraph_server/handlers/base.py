@@ -118,9 +118,13 @@ class BaseHandler(web.RequestHandler):
             person=self.gate.proxies.identity(headers, self.request.remote_ip or ""),
         )
 
-    def cookies_for(self, token: str) -> dict[str, str]:
-        """Return name → value of the cookies that replace a token; "" deletes one."""
-        return self.gate.authenticator.cookies_for(token)
+    def cookies_for(self, token: str | None) -> dict[str, str]:
+        """Return name → value of the cookies that replace a token; "" deletes one.
+
+        Args:
+            token: None: the request has none; its cookie may be renewed.
+        """
+        return self.gate.authenticator.cookies_for(token, self.credentials().cookie)
 
     def accepts_query_token(self) -> bool:
         """Return whether this route accepts ``?token=``.

@@ -9,6 +9,7 @@ from htmlgraph_nb.errors import ApiError
 from htmlgraph_nb.widget.bundle import agent_grid_module, agent_grid_styles
 
 from ..access.identity import Need
+from ..access.token_cookie import COOKIE_S
 from .base import BaseHandler
 
 _PAGE_FOLDER = os.path.join(os.path.dirname(os.path.abspath(htmlgraph_server.__file__)), "static")
@@ -47,18 +48,17 @@ class PageHandler(BaseHandler):
 
     def get(self) -> None:
         token = self.get_query_argument("token", None)
-        if token is not None:
-            for name, value in self.cookies_for(token).items():
-                if value:
-                    self.set_cookie(name, value, httponly=True, samesite="Strict")
-                elif self.get_cookie(name):
-                    self.clear_cookie(name)
-            if self.request.headers.get("Sec-Fetch-Site") != "cross-site":
-                # Remove the token from the address bar and the browser history.
-                self.redirect("./")
-                return
-            # Browsers do not send a Strict cookie to the target of a redirect that began with a
-            # link on another site or in a file. The page itself removes the token.
+        for name, value in self.cookies_for(token).items():
+            if value:
+                self.set_cookie(name, value, httponly=True, samesite="Strict", max_age=COOKIE_S)
+            elif self.get_cookie(name):
+                self.clear_cookie(name)
+        # Browsers do not send a Strict cookie to the target of a redirect that began with a link on
+        # another site or in a file. The page itself removes the token.
+        if token is not None and self.request.headers.get("Sec-Fetch-Site") != "cross-site":
+            # Remove the token from the address bar and the browser history.
+            self.redirect("./")
+            return
         _send_file(self, "index.html", reads_only=not self.identity.allows(Need.ADMIN))
 
     head = get

@@ -63,7 +63,7 @@ class JupyterAuthMixin(BaseHandler, JupyterHandler):
         """See BaseHandler. Defined here because Jupyter Server requires it of every handler."""
         await super().prepare()
 
-    def cookies_for(self, token: str) -> dict[str, str]:
+    def cookies_for(self, token: str | None) -> dict[str, str]:
         """See BaseHandler: Jupyter sets its own cookies."""
         return {}
 

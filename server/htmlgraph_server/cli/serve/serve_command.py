@@ -17,14 +17,17 @@ from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.errors import ConfigError, HtmlgraphError
 from htmlgraph_nb.paths import spool_path
 
-from ...config import SETTINGS, Config, Setting, make_config
+from ...access.local_token import read_token, with_local_token
+from ...config import SETTINGS, Config, Setting, make_config, setting_value
 from ...server import listen, open_manager, run_server, tune_gc
 from ...service import Service
-from ..browser import has_display, open_page
+from ..browser import has_display, open_page, page_address
 from ..options import Print, count_type
 
 _SETTING_GROUPS = {
-    "address and access": ("host", "port", "token", "allow_origins", "allow_hosts"),
+    "address and access": (
+        *("host", "port", "token", "token_file", "local_token", "allow_origins", "allow_hosts"),
+    ),
     "stored data": ("db", "retain", "synchronous", "seal", "titles"),
     "session files": ("watch", "backfill"),
     "when agents count as idle, offline or gone": (
@@ -111,7 +114,10 @@ def _config(arguments: argparse.Namespace, **defaults: str) -> Config:
     for name, value in defaults.items():
         if flags[name] is None:
             flags[name] = value
-    return make_config(flags, os.environ)
+    token_file = setting_value("token_file", flags["token_file"], os.environ)
+    if token_file and flags["token"] is None:
+        flags["token"] = read_token(token_file)
+    return with_local_token(make_config(flags, os.environ), os.environ)
 
 
 def _serve(arguments: argparse.Namespace, out: Print) -> int:
@@ -121,6 +127,8 @@ def _serve(arguments: argparse.Namespace, out: Print) -> int:
     def on_ready(service: Service, url: str) -> None:
         print_line = _line_printer(out, stop)
         _print_ready(service, url, print_line)
+        if config.local_token:
+            print_line(_sign_in_line(url, config.token))
         service.backfiller.on_line = print_line
         if arguments.stop_on_eof:
             _stop_on_eof(asyncio.get_running_loop(), stop)
@@ -149,6 +157,8 @@ def _demo(arguments: argparse.Namespace, out: Print) -> int:
             watch="off",
             backfill="off",
             alerts=own_files["alerts.toml"],
+            # Nothing real is shown.
+            local_token="off",  # noqa: S106
         )
         kept = "" if own is None else f", its events stay in {own}"
         asyncio.run(_run_demo(config, arguments, kept, out))
@@ -199,6 +209,13 @@ async def _run(config: Config, on_ready: _OnReady, stop: asyncio.Event, spool: s
 def _print_ready(service: Service, url: str, print_line: Print) -> None:
     tune_gc()
     print_line(f"htmlgraph-nb {__version__} at {url}  (database: {service.manager.db_path})")
+
+
+def _sign_in_line(url: str, token: str) -> str:
+    """Return how to open the page; only a terminal gets the token, because others read logs."""
+    if sys.stdout.isatty():
+        return f"sign in: {page_address(url, token)}"
+    return "the page needs a token; open it with: htmlgraph-nb open"
 
 
 def _line_printer(out: Print, stop: asyncio.Event) -> Print:

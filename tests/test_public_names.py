@@ -51,12 +51,13 @@ ROUTE_PATTERNS = r"""
 /v1/metrics /coverage /api/coverage /api/status /api/openapi\.json /metrics
 """.split()
 SETTING_NAMES = """
-host port db token allow_origins allow_hosts max_clients max_clients_per_session max_agents
+host port db token token_file local_token allow_origins allow_hosts
+max_clients max_clients_per_session max_agents
 max_filter_values max_queue_bytes max_body_bytes max_buffered_bytes tick_ms
 stall_timeout idle_timeout offline_timeout
 forget_after retain synchronous watch seal
 """.split()
-LISTENER_SETTINGS = {"host", "port", "token", "allow_origins", "allow_hosts"}
+LISTENER_SETTINGS = set("host port token token_file local_token allow_origins allow_hosts".split())
 COMMANDS = {
     "alerts": "--json --limit --state --token --url --verbose",
     "completion": "--verbose --words",

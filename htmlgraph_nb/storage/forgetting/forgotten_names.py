@@ -12,7 +12,7 @@ from ...core.model import Event
 from ...core.roster import Roster
 from ...core.status_rules import Change
 from ...core.timestamps import to_micros
-from .forgotten_table import ALL, forget_count, hash_of, read_key
+from .forgotten_table import ALL, forget_count, name_hash, read_key
 
 _MAX_CACHED = 10_000
 
@@ -72,7 +72,7 @@ class ForgottenNames:
         if key not in self._cache:
             if len(self._cache) >= _MAX_CACHED:
                 self._cache.clear()
-            self._cache[key] = self._until.get(hash_of(self._key, kind, name))
+            self._cache[key] = self._until.get(name_hash(self._key, kind, name))
         return self._cache[key]
 
 

@@ -50,7 +50,7 @@ def add_forgotten(
     db.execute(_CREATE)
     db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (FORGET_KEY, secrets.token_hex(16)))
     key = read_key(db)
-    db.executemany(_ADD, [(hash_of(key, *name), to_micros(until)) for name in names])
+    db.executemany(_ADD, [(name_hash(key, *name), to_micros(until)) for name in names])
 
 
 def count_forget(db: sqlite3.Connection) -> None:
@@ -75,7 +75,7 @@ def read_key(db: sqlite3.Connection) -> bytes:
     return b"" if row is None else bytes.fromhex(row[0])
 
 
-def hash_of(key: bytes, kind: str, name: str) -> bytes:
+def name_hash(key: bytes, kind: str, name: str) -> bytes:
     """Return the hash that stands for a name; arguments as for ``add_forgotten``."""
     text = f"{kind}:{name}".encode(errors="surrogatepass")
     return hashlib.blake2b(text, key=key, digest_size=16).digest()

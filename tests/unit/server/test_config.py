@@ -61,6 +61,8 @@ VALUES = {
     "port": "0",
     "db": "/tmp/other.db",
     "token": "a-token-of-words",
+    "token_file": "/tmp/token",
+    "local_token": "on",
     "allow_origins": "https://a.example, https://b.example,",
     "allow_hosts": "a.example",
     "max_clients": "11",
@@ -97,7 +99,7 @@ def test_make_config_uses_every_flag_and_variable() -> None:
     by_flag = make_config(VALUES, {})
     assert (by_flag.host, by_flag.port, by_flag.db) == ("127.0.0.2", 0, "/tmp/other.db")
     assert by_flag.allow_origins == ("https://a.example", "https://b.example")
-    assert by_flag.allow_hosts == ("a.example",)
+    assert (by_flag.allow_hosts, by_flag.local_token) == (("a.example",), True)
     hub, roster = by_flag.hub, by_flag.roster
     assert (hub.max_clients, hub.max_clients_per_session, hub.max_queue_bytes) == (11, 12, 14)
     assert (hub.tick_s, hub.stall_timeout_s, hub.max_filter_values) == (0.016, 17, 24)

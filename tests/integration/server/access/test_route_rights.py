@@ -170,7 +170,7 @@ def test_cookie_of_a_token_opens_the_page(tmp_path: Path) -> None:
     with running(tmp_path / "home", "--token", OWNER) as server:
         opened = server.request("GET", f"/?token={token}", token=False)
         assert opened.status == 302
-        (cookie,) = (text.partition(";")[0] for text in opened.cookies if "Max-Age" not in text)
+        (cookie,) = (text.partition(";")[0] for text in opened.cookies if "Max-Age=2592000" in text)
         assert token not in cookie
         headers = {"Cookie": cookie}
         page = server.request("GET", "/", headers=headers, token=False)

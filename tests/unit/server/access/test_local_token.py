@@ -35,7 +35,7 @@ from htmlgraph_server.config import Config
         (Account(1001, "/bin/bash", False), False),
     ],
 )
-def test_any_other_person(account: Account, is_other: bool) -> None:
+def test_local_token_knows_other_people(account: Account, is_other: bool) -> None:
     """System accounts, those without login or home, and one's own are no other people."""
     assert any_other_person([account], 1000, 1000) is is_other
 
@@ -60,7 +60,7 @@ def test_load_local_token_keeps_its_token(tmp_path: Path) -> None:
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 
 
-def test_with_local_token_adds_one_on_loopback() -> None:
+def test_local_token_is_added_on_loopback() -> None:
     """Not if there is a token already, nor if it is off."""
     config = with_local_token(Config(local_token=True), {})
     assert config.token

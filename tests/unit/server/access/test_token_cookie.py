@@ -37,7 +37,7 @@ def test_token_cookie_survives_a_restart_and_expires() -> None:
 
 
 def test_token_cookie_is_renewed_daily() -> None:
-    """So that whoever visits the page each month stays signed in."""
+    """So that a person who visits the page each month stays signed in."""
     clock = Clock()
     cookie = TokenCookie(TOKEN, clock)
     value = cookie.issue()

@@ -4,6 +4,7 @@
 task           interval    runs on            purpose
 =============  ==========  =================  ==================================================
 sync           20 ms       every server       read events that other servers committed
+heap           60 s        every server       return freed memory to the system
 timers         1 s         the leader         mark silent agents idle or offline, then forget them
 spans          1 s         every server       store calls whose trace stays incomplete
 spool          1 s         the leader         ingest events that hooks stored while no server ran
@@ -44,6 +45,7 @@ from htmlgraph_nb.storage.postgres.location import is_postgres
 
 from ..config import Config
 from .backfiller import Backfiller
+from .heap import TRIM_S, trim_heap
 from .leader_lock import LeaderLock
 from .local_agents import LocalAgents
 from .retention import Retention
@@ -224,6 +226,7 @@ class BackgroundTasks:
         tasks = [
             PeriodicTask("sync", SYNC_S, manager.store.sync_notified, always),
             PeriodicTask("timers", TIMERS_S, Timers(manager).run, leader),
+            PeriodicTask("heap", TRIM_S, trim_heap, always),
         ]
         self._waiting_calls = None if spans is None else WaitingCalls(manager, spans)
         if self._waiting_calls is not None:

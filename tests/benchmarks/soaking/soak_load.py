@@ -101,8 +101,8 @@ class SoakLoad:
 
     async def pull_everything(self) -> None:
         """Ask for each thing several times at once, so that all threads of the server start."""
-        https = [Http(self.port, self.token) for _ in range(6)]
-        for path in _PULLS:
+        https = [Http(self.port, self.token) for _ in range(8)]
+        for path in (*_PULLS, *_PULLS):
             answers = await asyncio.gather(*(http.request("GET", path) for http in https))
             for status, _ in answers:
                 self.counts[f"GET {path.partition('?')[0]} {status}"] += 1

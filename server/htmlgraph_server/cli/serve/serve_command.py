@@ -18,6 +18,7 @@ from htmlgraph_nb.errors import ConfigError, HtmlgraphError
 from htmlgraph_nb.paths import spool_path
 
 from ...access.local_token import read_token, with_local_token
+from ...background.heap import limit_heap
 from ...config import SETTINGS, Config, Setting, make_config, setting_value
 from ...server import listen, open_manager, run_server, tune_gc
 from ...service import Service
@@ -208,6 +209,7 @@ async def _run(config: Config, on_ready: _OnReady, stop: asyncio.Event, spool: s
 
 def _print_ready(service: Service, url: str, print_line: Print) -> None:
     tune_gc()
+    limit_heap()
     print_line(f"htmlgraph-nb {__version__} at {url}  (database: {service.manager.db_path})")
 
 

@@ -342,6 +342,10 @@ class Rounds:
         try:
             return wait_until(equal, "equal clients", 30, 0.1)
         except AssertionError:
+            for client, server in zip(self._clients, self._servers, strict=True):
+                cursor = server.get("/api/status").json()["cursor"]
+                state = f"{client.connection.state}, at {client.cursor}, the server at {cursor}"
+                self.figures.problems.append(f"a client differs: {state}")
             return False
 
     def _repeat_pending(self) -> None:

@@ -4,8 +4,8 @@
 task           interval    runs on            purpose
 =============  ==========  =================  ==================================================
 sync           20 ms       every server       read events that other servers committed
-heap           60 s        every server       return freed memory to the system
 timers         1 s         the leader         mark silent agents idle or offline, then forget them
+heap           60 s        every server       return freed memory to the system
 spans          1 s         every server       store calls whose trace stays incomplete
 spool          1 s         the leader         ingest events that hooks stored while no server ran
 waiting        1 s         the leader         list the waiting agents for status lines

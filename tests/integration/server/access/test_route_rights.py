@@ -128,6 +128,13 @@ def test_agent_prefix_limits_every_way_of_reporting(tmp_path: Path) -> None:
         feature = "/api/broadcast/features/f1"
         assert status(feature, {}, X_Agent_ID="x", X_Session_ID="s") == 400
         assert status(feature, {}, X_Agent_ID="ci-1", X_Session_ID="s") == 200
+        values = {"session.id": "s", "tool_name": "Bash", "success": "true"}
+        pairs = [{"key": key, "value": {"stringValue": text}} for key, text in values.items()]
+        log = {"body": {"stringValue": "claude_code.tool_result"}, "attributes": pairs}
+        logs = {"resourceLogs": [{"scopeLogs": [{"scope": {}, "logRecords": [log]}]}]}
+        exported = server.request("POST", "/v1/logs", logs, headers, token=False).json()
+        assert str(exported["partialSuccess"]["rejectedLogRecords"]) == "1"
+        assert "ci-" in exported["partialSuccess"]["errorMessage"]
         with connect(server.ws("/ws/events"), additional_headers=headers) as socket:
             socket.send('{"agent_id":"x","event_type":"prompt"}')
             reply = socket.recv(60)

@@ -219,24 +219,29 @@ class PresenceManager:
         """Give up the import of a file: its agents stay as they were, its events stored."""
         self.store.write(lambda _: self._sync.discard_import())
 
-    def submit(self, events: Sequence[Event], received: float) -> Future[IngestResult]:
+    def submit(
+        self, events: Sequence[Event], received: float, host: str | None = None
+    ) -> Future[IngestResult]:
         """Queue events for the writer thread; the Future is done when they are durable.
 
         Args:
             events: validated events, such as those of ``Event.from_dict``.
             received: ``time.monotonic()`` of their arrival.
+            host: id of the host whose server forwards them; None: they come from their sources.
 
         Raises:
             CapacityError: the write queue is full.
         """
-        return self.store.submit(lambda tx: self._ingest(tx, events, received), len(events))
+        return self.store.submit(lambda tx: self._ingest(tx, events, received, host), len(events))
 
     def submit_readings(self, readings: Sequence[Reading], received: float) -> Future[int]:
         """Queue points of token counters; the Future returns how many events they add."""
         return self.store.submit(self._sync.count_job(readings, received), len(readings))
 
-    def _ingest(self, tx: Transaction, events: Sequence[Event], received: float) -> IngestResult:
-        n = self._sync.apply(tx, events, received)
+    def _ingest(
+        self, tx: Transaction, events: Sequence[Event], received: float, host: str | None = None
+    ) -> IngestResult:
+        n = self._sync.apply(tx, events, received, host)
         return IngestResult(n, len(events) - n, Cursor(self.store.epoch, tx.seq))
 
     def submit_resource(

@@ -14,10 +14,11 @@ from typing import Any
 
 from ..errors import InvalidEvent
 from .agent_state import CONTEXT, RETRYING, SEEN, WORKED, AgentState
+from .hosts.host_contact import HOST_ID, found_host, lost_host
 from .ids import parse_source, shorten_id
 from .model import LABELS, NO_LABELS, Event, PresenceStatus, labels_of
 from .timestamps import EPOCH, from_micros, set_back, to_micros, to_rfc3339
-from .validation import parse_time, validate_count, validate_string
+from .validation import MAX_ID_CHARS, parse_time, validate_count, validate_string
 
 WindowFunction = Callable[[str], int | None]
 """Returns the context window of a model in tokens; None: unknown."""
@@ -268,6 +269,17 @@ def resumed(state: AgentState, event: Event, at: datetime) -> None:
     vars(state).update(changed)
 
 
+def host_seen(state: AgentState, event: Event, at: datetime) -> None:
+    """Note that the server of another host reports the agent, now that it is connected."""
+    state.reported_by = str((event.extra or {}).get(HOST_ID, ""))[:MAX_ID_CHARS], at
+    state.facts_at = found_host(state.facts_at, at)
+
+
+def host_lost(state: AgentState, _event: Event, at: datetime) -> None:
+    """Note that nothing is known of the agent's host since ``at``."""
+    state.facts_at = lost_host(state.facts_at, at)
+
+
 def update_viewable(state: AgentState, event: Event, at: datetime, now: datetime) -> None:
     """Note that a turn ended at ``at``, so that somebody has to look at the agent."""
     if event.event_type in ("stop", "error") and now - at < VIEWABLE_FOR:
@@ -381,6 +393,8 @@ HANDLERS: dict[str, Callable[[AgentState, Event, datetime], None]] = {
     "process_lost": process_unseen,
     "process_busy": process_works,
     "resumed": resumed,
+    "host_seen": host_seen,
+    "host_lost": host_lost,
     "viewed": viewed,
 }
 """Event type → what it changes."""

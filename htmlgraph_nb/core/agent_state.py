@@ -12,17 +12,13 @@ from datetime import datetime
 from json.encoder import encode_basestring_ascii as _quote
 from typing import Any
 
+from .hosts.host_contact import lost_since
 from .model import LABELS, NO_LABELS, AgentPresence, labels_of
 from .timestamps import EPOCH, from_micros, to_micros
 from .validation import MAX_INTEGER
 
 SEEN, WORKED, SESSION_STARTED, ANSWERED, TOOL_ENDED, TURN_BROKEN = (
-    "life",
-    "work",
-    "start",
-    "answer",
-    "tool",
-    "halt",
+    *("life", "work", "start", "answer", "tool", "halt"),
 )
 """Kinds of signals; only the latest time of each is kept. TURN_BROKEN: an interrupt or an error.
 
@@ -76,7 +72,7 @@ class AgentState:
         ended: how and when the session or its process ended; later signals cancel it.
         labels: the fields LABELS of the events, in this order, the latest value of each.
         facts_at: name of a label that can change, or CONTEXT for the tokens in the context → time
-            of the event with its value. Sources report late, so each fact has a time of its own.
+            of the event with its value, as sources report late; also times of ``host_contact``.
         context_tokens, context_window, context_source: see AgentPresence.
         compacted_at: when the context of the session was last compacted.
         blocked: why the agent cannot work and since when; later work cancels it.
@@ -89,6 +85,7 @@ class AgentState:
         resumed_at: when the server last resumed after a pause, from which silence counts.
         session_tokens, session_cost_usd: totals of the current session.
         unpriced_tokens: those of ``total_tokens`` whose price is unknown.
+        reported_by: id of the host whose server forwards the events, and since when; None: none.
     """
 
     presence: AgentPresence
@@ -133,6 +130,7 @@ class AgentState:
     session_tokens: int = 0
     session_cost_usd: float | None = None
     unpriced_tokens: int = 0
+    reported_by: Timed | None = None
 
     @classmethod
     def new(cls, agent_id: str, now: datetime) -> AgentState:
@@ -194,7 +192,9 @@ class AgentState:
     @property
     def alive(self) -> bool:
         """Whether the agent's process is known to be running."""
-        return self.process_at is not None
+        # Called for each event; few agents run in a process that is known.
+        is_known = self.process_at is not None
+        return is_known and lost_since(self.facts_at, self.last_activity) is None
 
     @property
     def busy(self) -> bool:
@@ -376,7 +376,7 @@ def from_json(presence: AgentPresence, text: str) -> AgentState:
     )
 
 
-_TIMED_FIELDS = ("background", "turn_end", "ended", "blocked")
+_TIMED_FIELDS = ("background", "turn_end", "ended", "blocked", "reported_by")
 _TIME_FIELDS = ("to_view", "process_at", "busy_at", "resumed_at")
 # Field → key in the stored JSON, which stays as older versions wrote it.
 _TIME_BY_KEY_FIELDS = {

@@ -16,6 +16,7 @@ from .agent_state import (
     WORKED,
     AgentState,
 )
+from .hosts.host_contact import lost_since
 from .status_rules import RULES
 from .timestamps import to_rfc3339
 
@@ -87,6 +88,8 @@ def _evidence(state: AgentState) -> Iterator[EvidenceItem]:
         yield EvidenceItem("process is running", None, state.process_at)
     if state.busy_at is not None:
         yield EvidenceItem("process was busy", None, state.busy_at)
+    if (lost := lost_since(state.facts_at, state.last_activity)) is not None:
+        yield EvidenceItem("no contact with the host", None, lost)
     if state.resumed_at is not None:
         yield EvidenceItem("silence counts from here", None, state.resumed_at)
     for end in (state.turn_end, state.ended):

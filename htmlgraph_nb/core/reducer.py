@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from . import agent_facts
-from .agent_facts import WindowFunction
 from .agent_state import (
     ANSWERED,
     SEEN,
@@ -36,7 +35,9 @@ TOOL_END_TYPES = frozenset({"tool_execute", "tool_call", "tool_result", "tool_er
 ERROR_TYPES = frozenset({"tool_error", "error"})
 TURN_END_TYPES = frozenset({"stop", "interrupt", "error", "idle", "process_idle"})
 SESSION_END_TYPES = frozenset({"session_end", "process_exit", "offline"})
-REPORT_TYPES = frozenset("session_info viewed quota process_start process_lost resumed".split())
+REPORT_TYPES = frozenset(
+    "session_info viewed quota process_start process_lost resumed host_seen host_lost".split()
+)
 """Event types that report facts about an agent but are no activity of it."""
 NOT_FIRST_TYPES = SESSION_END_TYPES | REPORT_TYPES
 """Event types that do not start another session of an agent."""
@@ -50,8 +51,7 @@ _SIGNALS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("subagent_start", "task_start", "feature_status", "retry"), _ACTIVITY),
     "session_start": (SEEN, SESSION_STARTED),
     "permission_request": (SEEN,),
-    "interrupt": (TURN_BROKEN,),
-    "error": (TURN_BROKEN,),
+    **dict.fromkeys(("interrupt", "error"), (TURN_BROKEN,)),
     # Ends can arrive just after the end of their session, and must not revive it.
     **dict.fromkeys(("stop", "idle", "process_idle", "notification"), ()),
     **dict.fromkeys(("subagent_stop", "task_stop"), ()),
@@ -80,7 +80,7 @@ def reduce(
     event: Event,
     now: datetime,
     price: PriceFunction | None = None,
-    window: WindowFunction | None = None,
+    window: agent_facts.WindowFunction | None = None,
 ) -> AgentState:
     """Return the state after an event; the status is not updated.
 

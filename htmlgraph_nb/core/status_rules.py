@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from .agent_facts import CANNOT_WORK
 from .agent_state import RETRYING, TASK_PREFIX, WORKED, AgentState, Timed
+from .hosts.host_contact import UNREACHABLE, drop_times, keep_times, kept_since, lost_since
 from .model import AgentPresence, Event, PresenceStatus, new_presence
 from .reducer import CALLED, TOOL_END_TYPES
 from .timestamps import EPOCH
@@ -105,6 +106,14 @@ def _ended(state: AgentState) -> StatusDecision | None:
         "offline": "marked offline",
     }
     return StatusDecision(_OFFLINE, "done", reasons.get(ended, "the session ended"))
+
+
+def _unreachable(state: AgentState) -> StatusDecision | None:
+    # Prevents: an agent of a host that is off or without a network seems to work for ever. What its
+    # host reports after its return, and an event of the agent that comes by another way, revive it.
+    if (lost := lost_since(state.facts_at, state.last_activity)) is None:
+        return None
+    return StatusDecision(_OFFLINE, UNREACHABLE, f"host unreachable since {lost:%H:%M} UTC")
 
 
 def _waiting(state: AgentState) -> StatusDecision | None:
@@ -237,6 +246,7 @@ def _working(state: AgentState) -> StatusDecision:
 
 RULES: dict[str, Callable[[AgentState], StatusDecision | None]] = {
     "session is over": _ended,
+    "host is unreachable": _unreachable,
     "waiting for a person": _waiting,
     "cannot work": _cannot_work,
     "a tool is running": _runs_tool,
@@ -270,9 +280,12 @@ def update_presence(state: AgentState, event: Event, seq: int) -> AgentState:
     last_activity = state.last_activity or before.last_activity
     since = before.since
     if since is None or status is not before.status:
-        timed = event.source == "timer" or event.event_type == "offline"
+        timed = event.source == "timer" or event.event_type in ("offline", "host_lost")
         since = event.timestamp if timed and event.timestamp else last_activity
-    cannot_work = state.blocked is not None and detail in CANNOT_WORK
+    detail_since = _detail_since(state, decision, since)
+    if (detail == UNREACHABLE) != (before.detail == UNREACHABLE):
+        since, detail_since = _over_loss(state, decision, since, detail_since)
+    cannot_work = state.blocked is not None and detail in (*CANNOT_WORK, UNREACHABLE)
     state.presence = new_presence(
         before.agent_id,
         status,
@@ -298,7 +311,7 @@ def update_presence(state: AgentState, event: Event, seq: int) -> AgentState:
         state.context_window,
         state.context_source,
         state.compacted_at,
-        _detail_since(state, decision, since),
+        detail_since,
         state.blocked_until if cannot_work else None,
         _is_unseen(state, decision),
         state.hooks,
@@ -325,6 +338,21 @@ def _detail_since(state: AgentState, decision: StatusDecision, since: datetime) 
     return since if status is not before.status else state.last_activity or since
 
 
+def _over_loss(
+    state: AgentState, decision: StatusDecision, since: datetime, detail_since: datetime
+) -> tuple[datetime, datetime]:
+    """Return since when status and detail are as they are, at the loss or return of the host."""
+    before, times = state.presence, state.facts_at
+    if decision.detail == UNREACHABLE:
+        known = before.since or since
+        at = before.detail_since or known
+        state.facts_at = keep_times(times, before.status.value, known, before.detail, at)
+        return since, detail_since
+    kept, kept_detail = kept_since(times, decision.status.value, decision.detail)
+    state.facts_at = drop_times(times)
+    return kept or since, (kept_detail if kept and kept_detail else detail_since)
+
+
 def _is_unseen(state: AgentState, decision: StatusDecision) -> bool:
     """Return whether the turn ended and nobody has looked at the agent since."""
     if state.to_view is None or state.to_view < state.latest.get(WORKED, EPOCH):
@@ -342,7 +370,7 @@ def end_of_orphan(state: AgentState, state_of: StateOf) -> Event | None:
     parent = state_of(state.parent_agent_id or "")
     if parent is None or child.status is _OFFLINE or parent.ended is None:
         return None
-    if parent.presence.status is not _OFFLINE:
+    if parent.presence.status is not _OFFLINE or parent.presence.detail == UNREACHABLE:
         return None
     at = parent.ended[1]
     if at < child.last_activity:
@@ -357,8 +385,8 @@ def idle_children(state: AgentState, state_of: StateOf) -> Iterator[Event]:
         child = state_of(name)
         if child is None or child.parent_agent_id != state.agent_id:
             continue
-        if child.turn_end_reason == "session_start":
-            # Started, but no prompt yet.
+        if child.turn_end_reason == "session_start" or child.presence.detail == UNREACHABLE:
+            # Started, but no prompt yet, or nothing is known of it.
             continue
         since = child.presence.since
         if child.presence.status is not _ACTIVE and since and since >= started:

@@ -66,16 +66,23 @@ class Deduplicator:
         # Hashes that duplicates add to the event of another source, and where to find it.
         self._late_hashes: list[tuple[int, str, str, int, int, int]] = []
 
-    def drop_duplicates(self, events: Sequence[Event], at: datetime) -> list[Event]:
+    def drop_duplicates(
+        self, events: Sequence[Event], at: datetime, host: str | None = None
+    ) -> list[Event]:
         """Record the events and return those that are new.
 
         Args:
             at: the time of events without a timestamp, UTC.
+            host: id of the host whose server forwards the events, after it has compared its
+                sources; None: they come from their sources.
         """
         if len(events) == 1 and events[0].source is None:
             # The agent itself sent the event, so no other source reports it.
             return [*events]
         keys = [dedup_key(event, DEDUP_RULES) for event in events]
+        if host is not None:
+            # To this database a host is one source, whichever of its own sources was first.
+            keys = [None if key is None else key._replace(source=f"host:{host}") for key in keys]
         unseen = self._unseen([key.name for key in keys if key is not None])
         accepted = [
             event

@@ -19,6 +19,7 @@ from ..core.reducer import PriceFunction
 from ..core.roster import Limits, Roster, latest_time
 from ..core.status_rules import FORGOTTEN, Change
 from ..core.timestamps import EPOCH
+from ..forwarding.host_links import host_links
 from .commit.agent_names import AgentNames
 from .commit.counter_table import CounterTable, CountJob
 from .commit.sync_events import changed, renamed
@@ -105,11 +106,14 @@ class RosterSync:
 
         return unsubscribe
 
-    def apply(self, tx: Transaction, events: Sequence[Event], received: float) -> int:
+    def apply(
+        self, tx: Transaction, events: Sequence[Event], received: float, host: str | None = None
+    ) -> int:
         """Stage the events that are not duplicates, and return their number.
 
         Args:
             received: ``time.monotonic()`` of the arrival of the events.
+            host: id of the host whose server forwards the events; None: agents report them.
 
         Raises:
             CapacityError: the roster has no room for the new agents.
@@ -120,7 +124,7 @@ class RosterSync:
         now = self._read_clock(tx)
         self._make_room(tx, aliased_events, now)
         merged = self._merge(tx, new_names, now) if new_names else []
-        accepted = tx.drop_duplicates(aliased_events, now)
+        accepted = tx.drop_duplicates(aliased_events, now, host)
         past = now - self._shortest_timer
         for event in accepted:
             if event.timestamp is not None and event.timestamp < past:
@@ -134,6 +138,8 @@ class RosterSync:
             known = {event.event_id for event in accepted}
             duplicates = [event for event in events if event.event_id not in known]
             self._add_facts(tx, self._names.apply(duplicates), now)
+        for event in [] if host is None else host_links(accepted, self.roster.get, host):
+            self._add(tx, event, now)
         if accepted and self._received is None:
             self._received = received
         return len(accepted)

@@ -226,13 +226,11 @@ class Transaction:
         self._db.executemany("DELETE FROM agent_presence WHERE agent_id = ?", rows)
         self._db.execute("UPDATE meta SET value = ? WHERE key = 'forgotten_seq'", (self.seq,))
 
-    def drop_duplicates(self, events: Sequence[Event], at: datetime) -> list[Event]:
-        """Record dedup keys and return the events that are not duplicates.
-
-        Args:
-            at: the time of events without a timestamp.
-        """
-        return self._deduplicator.drop_duplicates(events, at)
+    def drop_duplicates(
+        self, events: Sequence[Event], at: datetime, host: str | None = None
+    ) -> list[Event]:
+        """Record dedup keys and return the new events; see ``Deduplicator.drop_duplicates``."""
+        return self._deduplicator.drop_duplicates(events, at, host)
 
     def forgotten_seq(self) -> int:
         """Return the seq at which an agent was last deleted; 0: never."""

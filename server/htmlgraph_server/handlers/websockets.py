@@ -7,18 +7,22 @@ import re
 import socket
 import time
 from collections.abc import Awaitable
+from concurrent.futures import Future
 from http import HTTPStatus
 from typing import Any
 
 from tornado.httputil import HTTPHeaders
 from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol13
 
+from htmlgraph_nb.core.changes import IngestResult
+from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.protocol import (
     MAX_CLIENT_FRAME_BYTES,
     CloseCode,
     Cursor,
     Filter,
     decode,
+    decode_json,
     encode_json,
     error_message,
     error_object,
@@ -32,11 +36,15 @@ from htmlgraph_nb.errors import (
     JoinRefused,
     WireError,
 )
+from htmlgraph_nb.forwarding.host_board import HostReport
+from htmlgraph_nb.forwarding.host_links import without_own
 
 from ..connections.websocket_protocol import BoundedWebSocket
+from ..decoding.json_steps import STEP_CHARS
 from ..hub.clients import Client
 from ..hub.transport import SEND_BUFFER_BYTES, StreamTransport
 from .base import BaseHandler, to_api_error
+from .parsing import parse_events
 
 logger = logging.getLogger(__name__)
 
@@ -261,9 +269,13 @@ class BroadcastWebSocket(WebSocketBase):
 
 
 class EventWebSocket(WebSocketBase):
-    """``/ws/events``: a stream of events; each frame is acknowledged after its commit."""
+    """``/ws/events``: a stream of events; each frame is acknowledged after its commit.
+
+    A server that forwards the events of its host names the host first, and again as a heartbeat.
+    """
 
     n_frames = 0
+    host: str | None = None
 
     @property
     def max_message_size(self) -> int:
@@ -279,9 +291,16 @@ class EventWebSocket(WebSocketBase):
         self.n_frames += 1
         received = time.monotonic()
         try:
-            events = await self.decode_events(message, "frame")
+            if len(message) <= STEP_CHARS:
+                frame = decode_json(message, "frame")
+                if isinstance(frame, dict) and frame.get("type") == "host":
+                    await self.send(encode_json(self._take_host(frame)))
+                    return
+                events = parse_events(frame)
+            else:
+                events = await self.decode_events(message, "frame")
             self.identity.check_events(events)
-            result = await self.committed(self.service.manager.submit(events, received))
+            result = await self.committed(self._submit(events, received))
         except HtmlgraphError as error:
             api_error = to_api_error(error)
             if api_error is None:
@@ -301,6 +320,26 @@ class EventWebSocket(WebSocketBase):
                 }
             )
         )
+
+    def _take_host(self, frame: dict[str, Any]) -> dict[str, Any]:
+        """Take the report of a host and return the response."""
+        self.host = self.service.hosts.take(HostReport.from_dict(frame), self.host)
+        cursor = str(self.service.manager.cursor)
+        return {"type": "host_ack", "cursor": cursor, "heartbeat_s": self.service.hosts.heartbeat_s}
+
+    def _submit(self, events: list[Event], received: float) -> Future[IngestResult]:
+        manager = self.service.manager
+        if self.host is None:
+            return manager.submit(events, received)
+        self.service.hosts.contact(self.host)
+        # What this server forwarded itself does not come back by a loop of servers.
+        events = [*without_own(events, manager.cursor.epoch)]
+        return manager.submit(events, received, self.host)
+
+    def on_close(self) -> None:
+        if self.host is not None:
+            host, self.host = self.host, None
+            self.service.hosts.leave(host)
 
 
 def _close_reason(text: str) -> str:

@@ -1,0 +1,1 @@
+"""Agents of other hosts, whose servers forward their events."""

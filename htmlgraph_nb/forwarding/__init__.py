@@ -1,0 +1,1 @@
+"""What a server sends to another one, and how that one knows the hosts. Pure functions."""

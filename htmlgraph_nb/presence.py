@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 
 class PresenceManager:
-    """The presence of all agents, stored in one SQLite file.
+    """The presence of all agents, stored in one SQLite file; all methods are thread-safe.
 
     Args:
         db_path: the file, or ``postgresql://user@host/database``; None: ``HTMLGRAPH_DB``, else a
@@ -63,7 +63,7 @@ class PresenceManager:
     Raises:
         StoreUnavailable, StoreDamaged, StoreTooNew: the file cannot be used.
 
-    Use it as a context manager, or call ``close``. All methods are thread-safe.
+    Use it as a context manager, or call ``close``.
     """
 
     def __init__(
@@ -113,10 +113,7 @@ class PresenceManager:
 
     @property
     def agents(self) -> dict[str, AgentPresence]:
-        """All agents by id, as currently stored in the file; a dict of LivePresence objects.
-
-        The dict is a copy; the objects show the current values, and their fields can be assigned.
-        """
+        """A dict of all agents by id: LivePresence objects, which show the values in the file."""
         self.store.sync_external()
         return {agent_id: self._live(presence) for agent_id, presence in self.snapshot().items()}
 
@@ -128,7 +125,7 @@ class PresenceManager:
 
     def snapshot(self) -> dict[str, AgentPresence]:
         """Return all agents by id as last seen by this process, as fixed AgentPresence objects."""
-        return {agent_id: state.presence for agent_id, state in dict(self._roster.agents).items()}
+        return {agent_id: state.presence for agent_id, state in self.states().items()}
 
     def get_all_presence(self) -> list[AgentPresence]:
         """Return the presence of every agent, as ``agents`` has it."""
@@ -144,6 +141,10 @@ class PresenceManager:
         """Return the open tool calls of an agent: key → name of the tool and start."""
         state = self._roster.agents.get(agent_id)
         return {} if state is None else state.open_tools
+
+    def states(self) -> dict[str, AgentState]:
+        """Return the states of all agents by id as last seen by this process."""
+        return dict(self._roster.agents)
 
     def explain(self, agent_id: str) -> dict[str, Any] | None:
         """Return the presence of an agent, as last seen, with an ``explanation``; None: unknown."""
@@ -268,10 +269,9 @@ class PresenceManager:
         )
 
     def mark_idle(self, agent_id: str | None = None) -> list[str]:
-        """Mark agents as idle that were inactive for ``idle_timeout_seconds``; return their ids.
+        """Mark as idle one agent, or all (None), if inactive for ``idle_timeout_seconds``.
 
-        Args:
-            agent_id: only this agent; None: all agents.
+        Returns their ids.
         """
         limits = replace(self.limits, offline_timeout_s=0.0, forget_after_s=0.0)
 
@@ -337,9 +337,6 @@ class PresenceManager:
 
         Returns:
             False if the agent is unknown and, with ``history``, nothing of it is stored.
-
-        Raises:
-            StoreError: the file cannot be written.
         """
 
         def job(tx: Transaction) -> bool:

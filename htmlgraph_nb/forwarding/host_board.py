@@ -71,7 +71,7 @@ class HostReport:
             if name == "type" or value is None:
                 continue
             if name not in names:
-                raise unknown_field(str(name), names, "update this server")
+                raise unknown_field(str(name), dict.fromkeys(names), "update this server")
             check = _CHECKS.get(str(name), validate_string)
             values[str(name)] = check(value, str(name))
         for name in ("id", "label"):

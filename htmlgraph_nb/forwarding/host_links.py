@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Protocol
 
+from ..core.agent_state import AgentState
 from ..core.hosts.host_contact import HOST_ID
-from ..core.model import Event
+from ..core.model import AgentPresence, Event
 
 HOST_SOURCE = "host"
 """The source of the events ``host_seen`` and ``host_lost``."""
 _LOCAL_SOURCES = frozenset({"timer", "family", "rename", "capacity", "import", HOST_SOURCE})
 
 
-class _Reported(Protocol):
-    @property
-    def reported_by(self) -> tuple[str, datetime] | None: ...
-
-
 def host_links(
-    events: Iterable[Event], state_of: Callable[[str], _Reported | None], host: str
+    events: Iterable[Event], state_of: Callable[[str], AgentState | None], host: str
 ) -> list[Event]:
     """Return a ``host_seen`` event for each agent of the events that another host reported so far.
 
@@ -32,9 +27,9 @@ def host_links(
     links = {}
     for event in events:
         name = event.agent_id
-        if name not in links and (state := state_of(name)) is not None:
-            if state.reported_by is None or state.reported_by[0] != host:
-                links[name] = host_event(name, "host_seen", host)
+        state = None if name in links else state_of(name)
+        if state is not None and (state.reported_by or ("",))[0] != host:
+            links[name] = host_event(name, "host_seen", host)
     return [*links.values()]
 
 
@@ -54,13 +49,18 @@ def host_event(agent_id: str, kind: str, host: str, at: datetime | None = None) 
     )
 
 
-def agents_of_hosts(states: Mapping[str, _Reported]) -> dict[str, list[str]]:
+def agents_of_hosts(states: Mapping[str, AgentState]) -> dict[str, list[str]]:
     """Return the agents of each host by its id."""
     agents: dict[str, list[str]] = {}
     for name, state in states.items():
         if state.reported_by is not None:
             agents.setdefault(state.reported_by[0], []).append(name)
     return agents
+
+
+def own_presences(states: Mapping[str, AgentState]) -> dict[str, AgentPresence]:
+    """Return the agents without those of other hosts, whose processes are not seen here."""
+    return {name: state.presence for name, state in states.items() if state.reported_by is None}
 
 
 def without_own(events: Sequence[Event], epoch: str) -> Sequence[Event]:

@@ -140,8 +140,7 @@ class RosterSync:
             self._add_facts(tx, self._names.apply(duplicates), now)
         for event in [] if host is None else host_links(accepted, self.roster.get, host):
             self._add(tx, event, now)
-        if accepted and self._received is None:
-            self._received = received
+        self._received = self._received or (received if accepted else None)
         return len(accepted)
 
     def count_job(self, readings: Sequence[Reading], received: float) -> CountJob:

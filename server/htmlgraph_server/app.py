@@ -80,6 +80,7 @@ ROUTES: tuple[Route, ...] = (
     Route(r"/v1/metrics", otlp_handlers.OtlpMetricsHandler, Need.WRITE),
     Route(r"/coverage", coverage_handlers.CoveragePageHandler, Need.READ),
     Route(r"/api/coverage", coverage_handlers.CoverageHandler, Need.READ),
+    Route(r"/api/hosts", server_handlers.HostsHandler, Need.READ),
     Route(r"/api/status", server_handlers.StatusHandler, Need.READ),
     Route(r"/api/openapi\.json", server_handlers.OpenApiHandler, Need.IDENTITY),
     Route(r"/metrics", server_handlers.PrometheusHandler, Need.READ),

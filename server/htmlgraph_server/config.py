@@ -21,12 +21,14 @@ from .connections.hub_address import hub_address
 from .setting_parsers import (
     parse_backfill,
     parse_duration,
+    parse_forward_token,
     parse_header,
     parse_milliseconds,
     parse_names,
     parse_networks,
     parse_port,
     parse_positive,
+    parse_server_url,
     parse_session_folders,
     parse_switch,
     parse_synchronous,
@@ -211,6 +213,21 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "jupyterhub", parse_switch, False, "run as a service of JupyterHub, which signs users in"
     ),
+    Setting(
+        "forward_to", parse_server_url, "", "address of a server that gets all events of this one"
+    ),
+    Setting(
+        "forward_token",
+        parse_forward_token,
+        "",
+        "token of that server, or @FILE with it, which ps does not show",
+    ),
+    Setting(
+        "host_timeout",
+        parse_duration,
+        30.0,
+        "silence after which a host that forwards to this server is shown as unreachable",
+    ),
 )
 
 
@@ -265,6 +282,9 @@ class Config:
     groups_header: str = ""
     trusted_proxies: tuple[str, ...] = ()
     jupyterhub: bool = False
+    forward_to: str = ""
+    forward_token: str = field(default="", repr=False)
+    host_timeout_s: float = 30.0
 
     def __post_init__(self) -> None:
         if self.identity_header and not self.trusted_proxies:
@@ -333,7 +353,7 @@ def setting_value(name: str, flag: str | None, environ: Mapping[str, str]) -> An
         return setting.parse(text)
     except ValueError as error:
         # Never show a secret, not even an invalid one.
-        got = "" if name == "token" else f", got {text[:60]!r}"
+        got = "" if name.endswith("token") else f", got {text[:60]!r}"
         raise ConfigError(f"{origin}: {error}{got}") from None
 
 
@@ -387,4 +407,7 @@ def config_from_values(values: Mapping[str, Any]) -> Config:
         groups_header=values["groups_header"],
         trusted_proxies=values["trusted_proxies"],
         jupyterhub=values["jupyterhub"],
+        forward_to=values["forward_to"],
+        forward_token=values["forward_token"],
+        host_timeout_s=values["host_timeout"] or 30.0,
     )

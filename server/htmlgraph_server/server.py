@@ -122,11 +122,17 @@ class Lifecycle:
         """Start the background tasks; call it on the event loop."""
         self._background.start()
         self.service.alerts.start()
+        self.service.hosts.start()
+        if self.service.forwarder is not None:
+            self.service.forwarder.start()
 
     async def stop(self) -> None:
         """Stop the background tasks, commit queued events and close the dashboards."""
         loop = asyncio.get_running_loop()
         await self.service.alerts.stop()
+        await self.service.hosts.stop()
+        if self.service.forwarder is not None:
+            await loop.run_in_executor(None, self.service.forwarder.stop)
         await loop.run_in_executor(None, self._background.stop)
         # Queued events are committed and published before the dashboards are closed.
         await loop.run_in_executor(None, self.service.manager.close)

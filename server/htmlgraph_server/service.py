@@ -8,6 +8,7 @@ import os
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from htmlgraph_nb.coding_agents.otel.span_events import SpanTranslator
 from htmlgraph_nb.core.changes import ChangeBatch
@@ -23,6 +24,7 @@ from .background.local_agents import LocalAgents
 from .config import Config
 from .connections.byte_budget import ByteBudget
 from .decoding.loop_turns import Turns
+from .forwarding.host_service import HostService
 from .history.activity_counts import ActivityCache
 from .history.history_reader import HistoryReader
 from .history.quota_reader import QuotaReader, stored_quotas
@@ -32,6 +34,9 @@ from .hub.clients import Scheduler
 from .hub.hub import Hub
 from .hub.published_state import PublishedState
 from .hub.publisher import Publisher
+
+if TYPE_CHECKING:
+    from .forwarding.forwarder import Forwarder
 
 
 @dataclass
@@ -57,6 +62,8 @@ class Service:
         alerts: evaluates the rules of alerts.
         is_whole_server: whether no other service owns the shared parts.
         publisher: gives changes to ``hub`` and ``alerts``.
+        hosts: the hosts that forward their events to this server.
+        forwarder: sends the events to another server; None: nothing does.
         started_at: start time, UTC.
         started_s: start time in monotonic seconds.
     """
@@ -75,6 +82,8 @@ class Service:
     alerts: AlertService
     publisher: Publisher
     turns: Turns
+    hosts: HostService
+    forwarder: Forwarder | None = None
     local_agents: LocalAgents | None = None
     is_whole_server: bool = True
     spans: SpanTranslator = field(default_factory=SpanTranslator)
@@ -139,9 +148,24 @@ def make_service(
         alerts,
         Publisher(publish, turns),
         turns,
+        HostService(manager, config.host_timeout_s, lambda: leader_lock.is_leader),
+        make_forwarder(config, manager, leader_lock) if shared is None else None,
         local_agents,
         is_whole_server=shared is None,
     )
+
+
+def make_forwarder(
+    config: Config, manager: PresenceManager, leader_lock: LeaderLock
+) -> Forwarder | None:
+    """Return the forwarder of a server; None if it forwards to no other one."""
+    if not config.forward_to:
+        return None
+    # Few servers forward, and the client that it uses takes time and memory to load.
+    from .forwarding.forwarder import Forwarder
+
+    url, token = config.forward_to, config.forward_token
+    return Forwarder(manager, url, token, lambda: leader_lock.is_leader)
 
 
 def _backfill_options(

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import os
 import re
 from collections.abc import Callable
 
+from htmlgraph_nb.errors import ConfigError
+from htmlgraph_nb.paths import open_regular
 from htmlgraph_nb.storage.database import SYNCHRONOUS_MODES
 
 _MAX_DURATION_S = 36_500 * 86_400
+_MAX_TOKEN_FILE_BYTES = 8_192
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 
 
@@ -112,3 +116,38 @@ def parse_networks(text: str) -> tuple[str, ...]:
         except ValueError:
             raise ValueError("expected addresses or networks such as 10.0.0.0/8") from None
     return networks
+
+
+def parse_forward_token(text: str) -> str:
+    """Return a token, or the content of a file, given as ``@FILE``.
+
+    Raises:
+        ValueError: the file cannot be read, or the token has characters that no header can have.
+    """
+    token = text
+    if text.startswith("@"):
+        try:
+            with open_regular(os.path.expanduser(text[1:])) as file:
+                token = file.read(_MAX_TOKEN_FILE_BYTES).decode("ascii", "replace").strip()
+        except OSError as error:
+            raise ValueError(f"cannot read the file after @: {error.strerror}") from None
+    if token and not re.fullmatch(r"[!-~]{1,4096}", token):
+        raise ValueError("expected a token of printable characters, or @FILE with one")
+    return token
+
+
+def parse_server_url(text: str) -> str:
+    """Return the address of a server as ``http(s)://host:port/base``; "": none.
+
+    Raises:
+        ValueError: it is no such address, or contains a secret.
+    """
+    if not text.strip():
+        return ""
+    # Jupyter Server imports this module at every start.
+    from htmlgraph_nb.client.discovery import Address
+
+    try:
+        return Address.parse(text).url
+    except ConfigError as error:
+        raise ValueError(str(error).removeprefix("url: ")) from None

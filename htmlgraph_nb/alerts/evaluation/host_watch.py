@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from ...core.hosts.host_contact import UNREACHABLE
 from ...core.model import AgentPresence, PresenceStatus
 from ..alert_messages import Subject, shown
 from ..alert_rule import AlertRule
@@ -23,10 +24,15 @@ class _Host:
         self.at_work: set[str] = set()
 
 
+def _is_at_work(presence: AgentPresence) -> bool:
+    return presence.status is PresenceStatus.ACTIVE and not presence.attention
+
+
 class HostWatch:
     """Evaluates the rules of the kind "host_gone".
 
-    An agent counts if it is active, waits for nobody, and this machine does not see its process.
+    An agent counts if it is active, waits for nobody, and this machine does not see its process,
+    and also if it was active when its host became unreachable.
 
     Args:
         book: takes the conditions.
@@ -58,8 +64,13 @@ class HostWatch:
                 self._drop_idle()
             host = self._hosts[presence.host] = _Host(presence.last_activity)
         host.seen_at = max(host.seen_at, min(presence.last_activity, now))
-        counts = presence.status is PresenceStatus.ACTIVE
-        if counts and not presence.attention and not presence.alive:
+        counts = _is_at_work(presence) and not presence.alive
+        if presence.detail == UNREACHABLE:
+            # The server of the host was connected until then.
+            host.seen_at = max(host.seen_at, min(presence.since or host.seen_at, now))
+            was_at_work = before is not None and _is_at_work(before)
+            counts = was_at_work or presence.agent_id in host.at_work
+        if counts:
             host.at_work.add(presence.agent_id)
             if self._next is None:
                 self._next = now

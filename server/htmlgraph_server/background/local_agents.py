@@ -10,6 +10,7 @@ from typing import Any
 from htmlgraph_nb.coding_agents.hook_hints import hook_hints_of
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.timestamps import utc_now
+from htmlgraph_nb.forwarding.host_links import own_presences
 from htmlgraph_nb.ingest.files.session_roots import default_roots, status_folders
 from htmlgraph_nb.ingest.files.skipped_files import MAX_REPORTED
 from htmlgraph_nb.ingest.following.database_watcher import DatabaseWatcher
@@ -57,7 +58,7 @@ class LocalAgents:
         )
         status_dirs = status_folders(config.session_folder) if config.watch else {}
         self.processes = ProcessMonitor(
-            manager.snapshot,
+            lambda: own_presences(manager.states()),
             status_dirs,
             partial(read_process_starts, manager.db_path),
             manager.limits.idle_timeout_s,

@@ -20,9 +20,10 @@ from htmlgraph_nb.client.agent_view import (
     visible_text,
 )
 from htmlgraph_nb.core.timestamps import utc_now
-from htmlgraph_nb.errors import HtmlgraphError, ServerNotFound
+from htmlgraph_nb.errors import HtmlgraphError, ServerNotFound, ServerRefused
 from htmlgraph_nb.paths import default_db
 
+from ..forwarding.forwarding_text import forwarding_lines, host_lines
 from .agent_table import agent_lines
 from .options import Print, add_server_options, rest_client
 from .text_table import pair_lines, plural, terminal_width
@@ -37,11 +38,20 @@ def configure_status(parser: argparse.ArgumentParser, out: Print) -> None:
 
 
 def _status(arguments: argparse.Namespace, out: Print) -> int:
+    rest = rest_client(arguments)
     try:
-        report = rest_client(arguments).status_report()
+        report = rest.status_report()
     except ServerNotFound as error:
         raise ServerNotFound(f"{error}\nStored data: {default_db()}") from error
-    out(json.dumps(report, indent=2) if arguments.json else "\n".join(status_lines(report)))
+    try:
+        hosts = rest.call("GET", "/api/hosts")["hosts"]
+    except ServerRefused:
+        # An older server does not know hosts.
+        hosts = []
+    if arguments.json:
+        out(json.dumps({**report, "hosts": hosts}, indent=2))
+    else:
+        out("\n".join(status_lines(report, hosts)))
     return 0
 
 
@@ -89,8 +99,12 @@ def _prices(prices: Mapping[str, Any] | None) -> list[str]:
     return [f"genai-prices {prices['version']}, last changed {prices['date']}", *notes]
 
 
-def status_lines(report: Mapping[str, Any]) -> list[str]:
-    """Return a status report as the lines of a two-column table."""
+def status_lines(report: Mapping[str, Any], hosts: Sequence[Mapping[str, Any]] = ()) -> list[str]:
+    """Return a status report as the lines of a two-column table.
+
+    Args:
+        hosts: the hosts that forward to the server.
+    """
     agents, clients = report["agents"], report["clients"]
     latency, frames = report["latency_ms"], report["frames"]
     slow = f", {clients['lagging']} slow" if clients["lagging"] else ""
@@ -108,6 +122,8 @@ def status_lines(report: Mapping[str, Any]) -> list[str]:
             ("latency", f"p50 {_ms(latency['p50'])}, p99 {_ms(latency['p99'])}"),
             ("queue", f"{_size(report['queue']['bytes'])}, {report['queue']['writes']} writes"),
             ("watching", _watching(report["watching"])),
+            *(("forwarding", line) for line in forwarding_lines(report.get("forwarding"))),
+            *(("" if n else "hosts", line) for n, line in enumerate(host_lines(hosts))),
             *(("prices", line) for line in _prices(report.get("prices"))),
             ("database", f"{report['database']['path']} ({_size(report['database']['bytes'])})"),
             *(("", visible_text(error)) for error in [report["database"].get("error")] if error),

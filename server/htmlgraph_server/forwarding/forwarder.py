@@ -29,18 +29,18 @@ from htmlgraph_nb.core.timestamps import to_rfc3339, utc_now
 from htmlgraph_nb.errors import HtmlgraphError, ServerRefused, StoreError, WireError
 from htmlgraph_nb.forwarding.forward_plan import BATCH_EVENTS, ForwardOffsets, ForwardStep
 from htmlgraph_nb.forwarding.host_board import HostReport
-from htmlgraph_nb.forwarding.host_table import put_offsets, read_offsets
 from htmlgraph_nb.presence import PresenceManager
 
 from .host_identity import this_host
+from .host_table import put_offsets, read_offsets
 from .pending_events import ForwardBatch, PendingEvents
 
 logger = logging.getLogger(__name__)
 # At level DEBUG, websockets logs the handshake's headers, which contain the token.
-logging.getLogger(__name__).setLevel(logging.INFO)
+logger.setLevel(logging.INFO)
 
-OPEN_TIMEOUT_S = 10.0
-RESPONSE_TIMEOUT_S = 15.0
+CONNECTION_TIMEOUT_S = 10.0
+ACKNOWLEDGED_WITHIN_S = 15.0
 """Seconds without an acknowledgement after which a connection is given up."""
 FIRST_DELAY_S, MAX_DELAY_S = 0.5, 30.0
 REFUSED_DELAY_S = 30.0
@@ -122,7 +122,7 @@ class Forwarder:
         self._wake.set()
         self._unsubscribe()
         if self._thread.is_alive():
-            self._thread.join(RESPONSE_TIMEOUT_S)
+            self._thread.join(ACKNOWLEDGED_WITHIN_S)
 
     def report(self) -> dict[str, Any]:
         """Return the ``forwarding`` section of ``/api/status``."""
@@ -195,9 +195,9 @@ class Forwarder:
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         established = False
         try:
-            sock = open_socket(self._address, OPEN_TIMEOUT_S)
+            sock = open_socket(self._address, CONNECTION_TIMEOUT_S)
         except OSError as error:
-            self._set("reconnecting", connect_error_text(error, OPEN_TIMEOUT_S))
+            self._set("reconnecting", connect_error_text(error, CONNECTION_TIMEOUT_S))
             return False, None
         try:
             with connect(
@@ -205,7 +205,7 @@ class Forwarder:
                 sock=sock,
                 additional_headers=headers,
                 compression=None,
-                open_timeout=OPEN_TIMEOUT_S,
+                open_timeout=CONNECTION_TIMEOUT_S,
                 close_timeout=1,
                 logger=logger,
             ) as connection:
@@ -224,11 +224,11 @@ class Forwarder:
             self._set("refused", str(error))
             return established, REFUSED_DELAY_S
         except TimeoutError:
-            self._set("reconnecting", f"no response within {RESPONSE_TIMEOUT_S:g} s")
+            self._set("reconnecting", f"no response within {ACKNOWLEDGED_WITHIN_S:g} s")
         except (InvalidHandshake, ValueError) as error:
             self._set("reconnecting", f"not an htmlgraph-nb server ({error})")
         except (OSError, WebSocketException, EOFError) as error:
-            self._set("reconnecting", connect_error_text(error, OPEN_TIMEOUT_S))
+            self._set("reconnecting", connect_error_text(error, CONNECTION_TIMEOUT_S))
         except WireError as error:
             self._set("reconnecting", f"unreadable response: {error}")
         finally:
@@ -270,7 +270,7 @@ class Forwarder:
 
     def _exchange(self, connection: Connection, text: str) -> dict[str, Any]:
         connection.send(text)
-        response = decode_json(connection.recv(RESPONSE_TIMEOUT_S), "response")
+        response = decode_json(connection.recv(ACKNOWLEDGED_WITHIN_S), "response")
         if not isinstance(response, dict):
             raise WireError("expected an object")
         return response

@@ -25,10 +25,11 @@ from htmlgraph_nb.forwarding.host_board import (
     agents_to_mark,
 )
 from htmlgraph_nb.forwarding.host_links import agents_of_hosts, host_event
-from htmlgraph_nb.forwarding.host_table import drop_hosts, put_hosts, read_hosts
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.storage.database import open_reader, sqlite_errors
 from htmlgraph_nb.storage.transaction import Transaction
+
+from .host_table import drop_hosts, put_hosts, read_hosts
 
 logger = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from htmlgraph_nb.core.timestamps import utc_now
 
+from ..forwarding.host_metrics import host_metrics
 from ..history.quota_reader import is_window_open
 from ..service import Service
 from .agent_metrics import AgentSums, agent_metrics, alert_metrics
@@ -66,6 +67,7 @@ class _ServiceCollector(Collector):
         yield self._quotas()
         yield from agent_metrics(self._sums)
         yield from alert_metrics(hub.alerts)
+        yield from host_metrics(self._service.hosts.rows())
         yield from self._latency()
 
     def _quotas(self) -> Metric:

@@ -39,6 +39,16 @@ class StatusHandler(JsonHandler):
     head = get
 
 
+class HostsHandler(JsonHandler):
+    """``GET /api/hosts``: the hosts that forward their events to this server."""
+
+    def get(self) -> None:
+        self.allow_parameters()
+        self.send_json({"hosts": self.service.hosts.rows()})
+
+    head = get
+
+
 class PrometheusHandler(JsonHandler):
     """``GET /metrics``: the counters for Prometheus."""
 

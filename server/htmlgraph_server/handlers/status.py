@@ -66,6 +66,7 @@ def status_report(service: Service) -> dict[str, Any]:
         },
         "queue": {"bytes": hub.queue_bytes(), "writes": service.manager.n_queued},
         "watching": _watching(service),
+        "forwarding": None if service.forwarder is None else service.forwarder.report(),
         "backfill": service.backfiller.status(),
         "prices": table_status(utc_now().date()),
         "database": {

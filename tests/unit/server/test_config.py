@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -90,6 +91,9 @@ VALUES = {
     "groups_header": "X-Forwarded-Groups",
     "trusted_proxies": "10.0.0.0/8, ::1",
     "jupyterhub": "off",
+    "forward_to": "https://centre.example/base/",
+    "forward_token": "secret",
+    "host_timeout": "26s",
 }
 
 
@@ -117,6 +121,9 @@ def test_make_config_uses_every_flag_and_variable() -> None:
         *("X-Forwarded-User", "X-Forwarded-Groups"),
     )
     assert (by_flag.trusted_proxies, by_flag.jupyterhub) == (("10.0.0.0/8", "::1"), False)
+    assert by_flag.forward_to == "https://centre.example:443/base"
+    assert (by_flag.forward_token, by_flag.host_timeout_s) == ("secret", 26)
+    assert "secret" not in repr(by_flag)
     variables = {setting.variable: VALUES[setting.name] for setting in SETTINGS}
     assert make_config(NOTHING, variables) == by_flag
     assert make_config({"port": "7"}, variables).port == 7
@@ -232,3 +239,21 @@ def test_config_backfill_needs_a_unit() -> None:
     """A number alone would be seconds, which nobody means here."""
     with pytest.raises(ConfigError, match="expected a unit, such as 30d"):
         make_config({"backfill": "30"}, {})
+
+
+def test_make_config_reads_the_forward_token_from_a_file(tmp_path: Path) -> None:
+    """``@FILE`` keeps the token out of the list of processes; no message shows a token."""
+    secret = tmp_path / "secret"
+    secret.write_text("of-a-file\n")
+    assert make_config({"forward_token": f"@{secret}"}, {}).forward_token == "of-a-file"
+    for text in (f"@{tmp_path}/missing", "two words"):
+        with pytest.raises(ConfigError, match="--forward-token") as caught:
+            make_config({"forward_token": text}, {})
+        assert "two words" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["centre", "ftp://a", "http://ada:secret@centre"])
+def test_make_config_refuses_other_addresses_to_forward_to(text: str) -> None:
+    """The address is that of a server, without a secret."""
+    with pytest.raises(ConfigError, match="--forward-to"):
+        make_config({"forward_to": text}, {})

@@ -51,7 +51,7 @@ def test_lost_since_lasts_until_the_host_is_seen_or_the_agent_is_active() -> Non
 
 
 def test_kept_since_returns_the_times_of_an_equal_status_only() -> None:
-    """Another status or detail has begun after the loss."""
+    """Another status or detail began after the loss."""
     times = keep_times({"title": at(1)}, "active", at(2), "tool", at(3))
     assert kept_since(times, "active", "tool") == (at(2), at(3))
     assert kept_since(times, "idle", "done") == (None, None)

@@ -6,11 +6,11 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 
-from .forward_plan import ForwardOffsets, stored_offsets
-from .host_board import MAX_HOSTS_KNOWN, KnownHost, stored_host
+from htmlgraph_nb.forwarding.forward_plan import ForwardOffsets, stored_offsets
+from htmlgraph_nb.forwarding.host_board import MAX_HOSTS_KNOWN, KnownHost, stored_host
+from htmlgraph_nb.storage.schema import PUT_META
 
 _HOST, _OFFSETS = "host:", "forwarded:"
-_PUT = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
 _DELETE = "DELETE FROM meta WHERE key = ?"
 _GET = "SELECT value FROM meta WHERE key = ?"
 _ALL = "SELECT key, value FROM meta WHERE key > ? AND key < ?"
@@ -24,7 +24,7 @@ def read_hosts(db: sqlite3.Connection) -> list[KnownHost]:
 
 def put_hosts(db: sqlite3.Connection, hosts: Iterable[KnownHost]) -> None:
     """Store hosts."""
-    db.executemany(_PUT, [(f"{_HOST}{host.report.id}", host.to_json()) for host in hosts])
+    db.executemany(PUT_META, [(f"{_HOST}{host.report.id}", host.to_json()) for host in hosts])
 
 
 def drop_hosts(db: sqlite3.Connection, unknown: Sequence[KnownHost]) -> None:
@@ -50,4 +50,4 @@ def read_offsets(db: sqlite3.Connection, url: str) -> ForwardOffsets:
 
 def put_offsets(db: sqlite3.Connection, url: str, offsets: ForwardOffsets) -> None:
     """Store how far the database was forwarded to a server."""
-    db.execute(_PUT, (f"{_OFFSETS}{url}", offsets.to_json()))
+    db.execute(PUT_META, (f"{_OFFSETS}{url}", offsets.to_json()))

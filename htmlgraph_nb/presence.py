@@ -269,10 +269,7 @@ class PresenceManager:
         )
 
     def mark_idle(self, agent_id: str | None = None) -> list[str]:
-        """Mark as idle one agent, or all (None), if inactive for ``idle_timeout_seconds``.
-
-        Returns their ids.
-        """
+        """Mark agents (None: all) as idle after ``idle_timeout_seconds``, and return their ids."""
         limits = replace(self.limits, offline_timeout_s=0.0, forget_after_s=0.0)
 
         def due() -> list[Event]:

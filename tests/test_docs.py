@@ -16,6 +16,7 @@ from htmlgraph_nb.core import protocol
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.reducer import KNOWN_TYPES
 from htmlgraph_nb.core.validation import MAX_EXTRA_BYTES, MAX_ID_CHARS
+from htmlgraph_nb.forwarding.host_board import MAX_HOSTS_KNOWN
 from htmlgraph_server.app import ROUTES
 from htmlgraph_server.cli.parser import main
 from htmlgraph_server.config import SETTINGS
@@ -103,6 +104,9 @@ def test_protocol_http_examples(server: Server) -> None:
     examples = re.findall(r"^```http\n(.*?)^```\n(?:\n```json\n(.*?)^```$)?", PROTOCOL, re.M | re.S)
     assert len(examples) == len(blocks("http")) > 10
     wait_until(lambda: server.get("/api/status").json()["prices"], "the prices")
+    with connect(server.ws("/ws/events")) as host:
+        host.send(next(text for text in blocks("json agent") if '"host"' in text))
+        assert json.loads(host.recv(timeout=10))["type"] == "host_ack"
     for text, expected in examples:
         head, _, body = text.partition("\n\n")
         line, *header_lines = head.strip().splitlines()
@@ -120,14 +124,14 @@ def test_protocol_http_examples(server: Server) -> None:
 def test_protocol_stream_examples(server: Server) -> None:
     """Each frame to /ws/events is acknowledged as documented."""
     frames, acks = blocks("json agent"), blocks("json ack")
-    assert len(frames) == len(acks) == 2
+    assert len(frames) == len(acks) == 3
     with connect(server.ws("/ws/events")) as stream:
         for text, expected in zip(frames, acks, strict=True):
             stream.send(text)
             ack, documented = json.loads(stream.recv(timeout=10)), json.loads(expected)
             assert same_shape(ack, documented)
-            assert (ack["n"], ack.get("event_ids")) == (
-                documented["n"],
+            assert (ack.get("n"), ack.get("event_ids")) == (
+                documented.get("n"),
                 documented.get("event_ids"),
             )
 
@@ -208,6 +212,7 @@ def test_protocol_limits() -> None:
         MAX_NDJSON_LINES,
         protocol.MAX_CLIENT_FRAME_BYTES,
         protocol.MAX_FILTER_VALUES,
+        MAX_HOSTS_KNOWN,
         protocol.MAX_JSON_VALUES,
         MAX_RESOURCE_GROUPS,
         MAX_RECORDS,

@@ -42,7 +42,7 @@ logger.setLevel(logging.INFO)
 CONNECTION_TIMEOUT_S = 10.0
 ACKNOWLEDGED_WITHIN_S = 15.0
 """Seconds without an acknowledgement after which a connection is given up."""
-FIRST_DELAY_S, MAX_DELAY_S = 0.5, 30.0
+_FIRST_DELAY_S, _MAX_DELAY_S = 0.5, 30.0
 REFUSED_DELAY_S = 30.0
 _STORE_OFFSETS_S = 0.25
 _LEADER_CHECK_S = 0.2
@@ -171,7 +171,7 @@ class Forwarder:
                 established, delay_s = False, None
                 self._set("reconnecting", f"internal error: {type(error).__name__}")
             attempt = 0 if established else attempt + 1
-            longest = min(MAX_DELAY_S, FIRST_DELAY_S * 2.0 ** min(attempt, 10))
+            longest = min(_MAX_DELAY_S, _FIRST_DELAY_S * 2.0 ** min(attempt, 10))
             self._stop.wait(delay_s or longest * (0.5 + random.random() / 2))  # noqa: S311
         self._pending.close()
 

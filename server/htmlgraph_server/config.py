@@ -18,6 +18,7 @@ from htmlgraph_nb.paths import DEFAULT_HOST, DEFAULT_PORT, alerts_file, default_
 from htmlgraph_nb.storage.postgres.location import without_password
 
 from .connections.hub_address import hub_address
+from .connections.hub_limits import HubLimits
 from .setting_parsers import (
     parse_backfill,
     parse_duration,
@@ -229,29 +230,6 @@ SETTINGS: tuple[Setting, ...] = (
         "silence after which a host that forwards to this server is shown as unreachable",
     ),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class HubLimits:
-    """Limits of the hub.
-
-    Attributes:
-        max_clients: maximum number of dashboards.
-        max_clients_per_session: maximum number of dashboards that name the same session.
-        max_filter_values: maximum number of values in all different filters together.
-        max_queue_bytes: a dashboard with more unsent bytes is slow and receives no more messages.
-        stall_timeout_s: seconds after which a slow dashboard is closed.
-        tick_s: seconds between two messages under load; changes in between are merged.
-        drain_check_s: seconds between two checks of the slow dashboards.
-    """
-
-    max_clients: int = 5_000
-    max_clients_per_session: int = 10
-    max_filter_values: int = 100_000
-    max_queue_bytes: int = 1_048_576
-    stall_timeout_s: float = 30.0
-    tick_s: float = 0.02
-    drain_check_s: float = 0.05
 
 
 @dataclass(frozen=True, slots=True)

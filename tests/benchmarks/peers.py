@@ -36,8 +36,9 @@ from htmlgraph_nb.presence import PresenceManager, Publication
 from htmlgraph_server.access.gate import Gate
 from htmlgraph_server.access.spaces import Spaces
 from htmlgraph_server.app import make_app
-from htmlgraph_server.config import Config, HubLimits
+from htmlgraph_server.config import Config
 from htmlgraph_server.connections.frames import encode_frame
+from htmlgraph_server.connections.hub_limits import HubLimits
 from htmlgraph_server.hub.published_state import PublishedState
 from htmlgraph_server.server import open_space
 from htmlgraph_server.service import make_service

@@ -14,7 +14,7 @@ from htmlgraph_nb.core.model import AgentPresence, Event
 from htmlgraph_nb.core.protocol import Cursor, Filter, decode
 from htmlgraph_nb.core.roster import Limits, Roster
 from htmlgraph_nb.core.status_rules import Change
-from htmlgraph_server.config import HubLimits
+from htmlgraph_server.connections.hub_limits import HubLimits
 from htmlgraph_server.hub.clients import Client
 from htmlgraph_server.hub.hub import Hub
 from htmlgraph_server.hub.published_state import PublishedState

@@ -31,8 +31,8 @@ from htmlgraph_nb.core.status_rules import Change
 from htmlgraph_nb.core.timestamps import to_rfc3339, utc_now
 from htmlgraph_nb.errors import JoinRefused
 
-from ..config import HubLimits
 from ..connections.frames import encode_frame
+from ..connections.hub_limits import HubLimits
 from .broadcast_messages import broadcast_event
 from .clients import Client, FilterGroup, Scheduler, Transport
 from .filter_groups import FilterGroups

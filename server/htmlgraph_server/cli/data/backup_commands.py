@@ -12,6 +12,7 @@ from htmlgraph_nb.paths import default_db, make_private_folder, running_servers
 from htmlgraph_nb.storage.copies.database_backup import backup_database
 from htmlgraph_nb.storage.copies.database_copy import DatabaseContent, OnPages
 from htmlgraph_nb.storage.copies.database_restore import restore_database
+from htmlgraph_nb.storage.postgres.location import is_postgres, without_password
 
 from ...background.leader_lock import LeaderLock
 from ..options import Print, add_db_option, db_path, progress_bar
@@ -33,7 +34,7 @@ def configure_backup(parser: argparse.ArgumentParser, out: Print) -> None:
 
 
 def _backup(arguments: argparse.Namespace, out: Print) -> int:
-    path, target = db_path(arguments), _file_name(arguments.file)
+    path, target = file_path(db_path(arguments), "backup"), _file_name(arguments.file)
     with progress_bar("pages", description="copied", leave=False) as bar:
         content = backup_database(path, target, overwrite=arguments.force, on_pages=_progress(bar))
     out(f"{target}: {_described(content)} of {path}, {os.path.getsize(target) / 1e6:,.1f} MB")
@@ -53,7 +54,7 @@ def configure_restore(parser: argparse.ArgumentParser, out: Print) -> None:
 
 def _restore(arguments: argparse.Namespace, out: Print) -> int:
     # Not that of a running server: replacing it would be refused anyway.
-    path = os.path.realpath(arguments.db or default_db())
+    path = os.path.realpath(file_path(arguments.db or default_db(), "restore"))
     source = _file_name(arguments.file)
     check_unused(path)
     make_private_folder(os.path.dirname(path))
@@ -97,6 +98,24 @@ def in_use(path: str, pid: int | None) -> ConfigError:
         f"the server with process id {pid} uses {path}; stop it first (Ctrl-C in its terminal, or: "
         f"kill {pid})"
     )
+
+
+def file_path(location: str, command: str) -> str:
+    """Return the file of a database.
+
+    Args:
+        location: a file, or the address of a database in PostgreSQL.
+        command: name of the command, for the error.
+
+    Raises:
+        ConfigError: it is no file.
+    """
+    if is_postgres(location):
+        raise ConfigError(
+            f"{command} works on files, got {without_password(location)}; use PostgreSQL's own "
+            "tools, such as pg_dump, pg_restore and DELETE"
+        )
+    return location
 
 
 def _file_name(text: str) -> str:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 
+from htmlgraph_nb.client.agent_view import visible_text
 from htmlgraph_nb.core.model import AgentPresence
 from htmlgraph_nb.core.timestamps import from_micros, to_rfc3339, utc_now
 from htmlgraph_nb.core.validation import shorten
@@ -32,6 +33,7 @@ from ...background.spool_reader import SPOOL_SETTLE_S, SpoolReader
 from ..agent_match import matching_agent
 from ..options import Print, add_db_option, db_path, progress_bar
 from ..text_table import plural
+from .backup_commands import file_path
 
 _SERVER_S = 2.0
 """Time in which servers store what follows from the removal of agents, such as ends of alerts."""
@@ -72,7 +74,7 @@ def configure_forget(parser: argparse.ArgumentParser, out: Print) -> None:
 
 
 def _forget(arguments: argparse.Namespace, out: Print) -> int:
-    path = db_path(arguments)
+    path = file_path(db_path(arguments), "forget")
     if not os.path.exists(path):
         raise ConfigError(f"--db: expected a database file, got {shorten(path)}: no such file")
     selects = bool(arguments.agents or arguments.sessions or arguments.projects or arguments.before)
@@ -90,7 +92,7 @@ def _forget(arguments: argparse.Namespace, out: Print) -> int:
             manager.forget(name)
     family = f" and {plural(len(children), 'subagent')}" if children else ""
     verb, its = ("are", "their") if children else ("is", "its")
-    out(f"{agent_id}{family} {verb} removed; {its} history stays: {path}")
+    out(f"{visible_text(agent_id)}{family} {verb} removed; {its} history stays: {path}")
     return 0
 
 

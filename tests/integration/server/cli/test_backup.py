@@ -258,3 +258,12 @@ def test_restore_refuses_what_is_no_backup(tmp_path: Path, name: str) -> None:
     assert event_ids(db) == {"e0", "e1", "e2"}
     assert not [name for name in names_in(tmp_path) if "replaced" in name or "part" in name]
     assert error_line(run(tmp_path, "restore", str(db), "--db", str(db)))
+
+
+@pytest.mark.parametrize("command", [("backup", "x"), ("restore", "x"), ("forget", "x")])
+def test_backup_of_postgresql_names_its_tools(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """The error does not show the password."""
+    location = "postgresql://ada:secret@127.0.0.1/agents"
+    line = error_line(run(tmp_path, *command, "--db", location))
+    assert "pg_dump" in line
+    assert "secret" not in line

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import re
 import socket
@@ -52,6 +54,8 @@ WEBSOCKET_VERSION = "13"
 """The only version of the protocol (RFC 6455 section 4.1)."""
 PING_INTERVAL_S = 20
 PING_TIMEOUT_S = 20
+CATCH_UP_S = 2.0
+"""Time that a client that resumes waits until this server has read as much as the client."""
 
 
 class WebSocketBase(BaseHandler, WebSocketHandler):
@@ -186,6 +190,10 @@ class BroadcastWebSocket(WebSocketBase):
         except HtmlgraphError as error:
             self.close(CloseCode.BAD_PARAMETERS, _close_reason(str(error)))
             return
+        if cursor is not None:
+            await self._catch_up(cursor)
+            if stream.closed() or self.protocol.is_closing():
+                return
         self.set_nodelay(True)
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         transport = StreamTransport(self, stream, self.protocol.account)
@@ -200,6 +208,19 @@ class BroadcastWebSocket(WebSocketBase):
         except JoinRefused as error:
             logger.info("dashboard refused: %s", error.reason)
             self.close(error.code, _close_reason(error.reason))
+
+    async def _catch_up(self, cursor: Cursor) -> None:
+        """Read what other servers committed if the client has seen more of it than this server."""
+        published, manager = self.service.hub.published, self.service.manager
+        if cursor.epoch != published.cursor.epoch or cursor.seq <= published.cursor.seq:
+            return
+        with contextlib.suppress(asyncio.TimeoutError, HtmlgraphError):
+            async with asyncio.timeout(CATCH_UP_S):
+                # What the client has seen is committed, so any transaction reads it.
+                await committed(manager.submit([], time.monotonic()))
+                while published.cursor.seq < min(cursor.seq, manager.cursor.seq):
+                    # The changes are being published in steps.
+                    await asyncio.sleep(0.005)
 
     def _parameters(self) -> tuple[str | None, Cursor | None, bool, bool]:
         session = self._optional_parameter("session")

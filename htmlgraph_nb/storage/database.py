@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from ..errors import StoreDamaged, StoreUnavailable
 from ..paths import make_private_folder
+from .commit.damage import damage_monitor
 from .file_guard import check_guarded
 from .migrations import SCHEMA_VERSION, check_version, migrate
 from .postgres.location import is_postgres
@@ -227,6 +228,7 @@ def _raise_store_error(path: str, error: sqlite3.Error | UnicodeDecodeError) -> 
 
 
 def _damaged(path: str, error: Exception) -> StoreDamaged:
+    damage_monitor.suspect(path)
     return StoreDamaged(
         f"{path} is not a valid database ({error}); the file was not changed: "
         "move it away or pass another file with --db"

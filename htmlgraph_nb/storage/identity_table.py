@@ -30,6 +30,7 @@ from ..core.dedup import (
 from ..core.ids import CALL_STEPS, CallName, call_name, is_issued_id, repeated_call
 from ..core.model import Event
 from ..core.timestamps import to_micros
+from .commit.event_scope import KnownEvent
 from .database import select_in
 
 _ALIAS = "alias"
@@ -61,18 +62,6 @@ _BEFORE = _SELECT + f"e.event_id > ? AND e.event_id < ? ORDER BY e.event_id DESC
 _AFTER = _SELECT + f"e.event_id >= ? AND e.event_id < ? ORDER BY e.event_id LIMIT {_NEIGHBORS}"
 _TWICE_US = 2_000_000
 """Two hooks of one kind can report the same step, at most this far apart."""
-
-
-class KnownEvent(NamedTuple):
-    """A stored event.
-
-    Attributes:
-        lacks_hash: whether it has no ``input_hash``.
-        ts: its time, microseconds since 1970.
-    """
-
-    lacks_hash: bool
-    ts: int
 
 
 def related_ids(events: Iterable[Event], known: Mapping[str, KnownEvent]) -> list[str]:

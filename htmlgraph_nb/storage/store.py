@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..errors import StoreDamaged, StoreUnavailable
+from .commit.damage import damage_monitor
 from .commit.string_ids import StringIds
 from .commit.write_queue import TransactionListener, WriteQueue, WriteRequest
 from .database import BUSY_TIMEOUT_S, open_writer, sqlite_errors
@@ -60,6 +61,7 @@ class Store(WriteQueue[Transaction]):
                 self.epoch = str(self._meta("epoch"))
                 self.seq = _last_seq(self._db)
                 self._guard = FileGuard(self.path, self._db, self.epoch)
+            damage_monitor.opened(self.path)
         except BaseException:
             self._db.close()
             raise
@@ -97,12 +99,14 @@ class Store(WriteQueue[Transaction]):
     @property
     def problem(self) -> str | None:
         """Why nothing can be stored at present, as the last transaction saw it; None: it can."""
-        return None
+        return damage_monitor.problem(self.path)
 
     def _transact(
         self, group: list[WriteRequest[Transaction, Any]], read_only: bool = False
     ) -> None:
         db, listener, before = self._db, self._listener, self.seq
+        if not read_only and (problem := self.problem) is not None:
+            raise StoreDamaged(problem)
         self._guard.check_before()
         self._cursor.execute("BEGIN" if read_only else "BEGIN IMMEDIATE")
         try:
@@ -136,6 +140,7 @@ class Store(WriteQueue[Transaction]):
         self._guard.prepare_close()
         self._db.close()
         self._guard.close()
+        damage_monitor.closed(self.path)
 
 
 _LAST_SEQ = f"""

@@ -27,10 +27,11 @@ from ..core.protocol import encode_json
 from ..core.status_rules import StatusDecision
 from ..core.timestamps import from_micros, to_micros
 from ..errors import InvalidEvent
+from .commit.event_scope import EventScopes, KnownEvent
 from .commit.string_ids import MAX_NAMES, StringIds, decision_id, decision_key
 from .database import select_in
-from .dedup_table import Deduplicator, TokenSourceCache
-from .identity_table import Identities, KnownEvent, related_ids
+from .dedup_table import DEDUP_RULES, Deduplicator, TokenSourceCache
+from .identity_table import Identities, related_ids
 from .row_writer import RowWriter
 from .schema import EVENT_COLUMNS, NAMED, PLAIN
 
@@ -42,7 +43,10 @@ _COST_TOKENS = PLAIN.index("cost_tokens")
 _PRESENCE_ROW = (*PRESENCE_COLUMNS, "evidence")
 _events = RowWriter("INSERT", "events", EVENT_COLUMNS)
 _presences = RowWriter("INSERT OR REPLACE", "agent_presence", _PRESENCE_ROW)
-_KNOWN_IDS = "SELECT event_id, input_hash IS NULL, ts FROM events WHERE event_id IN ({})"
+_KNOWN_IDS = (
+    "SELECT event_id, input_hash IS NULL, ts, agent, session, source FROM events "
+    "WHERE event_id IN ({})"
+)
 _PUT_RESOURCE = (
     "INSERT INTO features VALUES (?, ?, ?, ?, ?) ON CONFLICT (resource_type, resource_id) "
     "DO UPDATE SET status = excluded.status, payload = excluded.payload, seq = excluded.seq"
@@ -89,6 +93,7 @@ class Transaction:
         self._rows: list[tuple[Any, ...]] = []
         self._deduplicator = Deduplicator(db, token_sources)
         self._identities = Identities(db)
+        self._scopes = EventScopes(db, DEDUP_RULES, self._known_ids)
         # Events of this transaction that are not inserted yet.
         self._pending_ids: dict[str, KnownEvent] = {}
         # Hashes that duplicates add to events: hash and id of the event.
@@ -111,9 +116,13 @@ class Transaction:
     def identify(self, events: Sequence[Event]) -> tuple[list[Event], list[Event]]:
         """Return the events with the ids under which they are stored, and those that are new.
 
-        Ids of answers and calls may be repeated; see ``identity_table``.
+        Senders may use each other's ids, see ``event_scope``, and ids of answers and calls may be
+        repeated, see ``identity_table``.
         """
-        seen = self._known_ids([event.event_id for event in events if event.event_id is not None])
+        ids = [event.event_id for event in events if event.event_id is not None]
+        seen = self._known_ids(ids)
+        if seen or len(set(ids)) < len(ids):
+            events = self._scopes.apply(events, seen)
         if seen and (related := related_ids(events, seen)):
             seen.update(self._known_ids(related))
         named = self._identities.identify(events, seen)
@@ -148,8 +157,8 @@ class Transaction:
         """Return what is known of the events that are stored already, by id."""
         pending = self._pending_ids
         known = {event_id: pending[event_id] for event_id in event_ids if event_id in pending}
-        for event_id, lacks_hash, ts in select_in(self._db, _KNOWN_IDS, event_ids):
-            known[event_id] = KnownEvent(bool(lacks_hash), ts)
+        for event_id, lacks_hash, ts, *sender in select_in(self._db, _KNOWN_IDS, event_ids):
+            known[event_id] = KnownEvent(bool(lacks_hash), ts, tuple(sender))
         return known
 
     def add_event(
@@ -170,7 +179,8 @@ class Transaction:
         self.seq += 1
         if event.event_id is not None:
             ts = to_micros(event.timestamp or at)
-            self._pending_ids[event.event_id] = KnownEvent(event.input_hash is None, ts)
+            sender = event.agent_id, event.session_id, event.source
+            self._pending_ids[event.event_id] = KnownEvent(event.input_hash is None, ts, sender)
         tokens = event.cost_tokens
         if tokens is None and token_counts(event) != NO_COUNTS:
             tokens = event.total_tokens

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+import struct
 import subprocess
 import sys
 from contextlib import closing
@@ -52,3 +53,24 @@ def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
+
+
+def damage_pages(path: str) -> None:
+    """Flip bits of pages of the table ``events`` in a file, as a failing disk would.
+
+    The newest rows and the other tables stay sound.
+    """
+    with closing(sqlite3.connect(path)) as db:
+        (page_bytes,) = db.execute("PRAGMA page_size").fetchone()
+        (root,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'events'").fetchone()
+    with open(path, "r+b") as file:
+        file.seek((root - 1) * page_bytes)
+        node = file.read(page_bytes)
+        assert node[0] == 5, "the table has too few rows for this"
+        for cell in range(3):
+            (offset,) = struct.unpack_from(">H", node, 12 + 2 * cell)
+            (child,) = struct.unpack_from(">I", node, offset)
+            file.seek((child - 1) * page_bytes)
+            kind = file.read(1)[0]
+            file.seek((child - 1) * page_bytes)
+            file.write(bytes([kind ^ 0x40]))

@@ -16,7 +16,14 @@ from tornado.iostream import IOStream, StreamClosedError
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.protocol import decode_json, encode_json, error_object
 from htmlgraph_nb.core.validation import shorten
-from htmlgraph_nb.errors import ApiError, CapacityError, InvalidEvent, StoreError, WireError
+from htmlgraph_nb.errors import (
+    ApiError,
+    CapacityError,
+    InvalidEvent,
+    StoreDamaged,
+    StoreError,
+    WireError,
+)
 from htmlgraph_nb.paths import SERVER_HEADER
 
 from ..access.auth import Credentials, Refusal
@@ -57,6 +64,8 @@ def to_api_error(error: BaseException) -> ApiError | None:
         return ApiError(400, "invalid_json", str(error))
     if isinstance(error, CapacityError):
         return ApiError(429, error.code, str(error))
+    if isinstance(error, StoreDamaged):
+        return ApiError(503, "store_damaged", str(error))
     if isinstance(error, StoreError):
         return ApiError(503, "store_unavailable", str(error))
     return None

@@ -127,7 +127,8 @@ def test_duplicate_tool_call_keeps_its_hash(
     manager: PresenceManager, order: tuple[int | None, ...], together: bool
 ) -> None:
     """Telemetry has no hash; the first report that has one sets it."""
-    calls = [tool(f"source-{n}", hashed) for n, hashed in enumerate(order)]
+    sources = ("otlp", "claude-session", "claude-agent-sdk")
+    calls = [tool(source, hashed) for source, hashed in zip(sources, order, strict=True)]
     for batch in [calls] if together else [[each] for each in calls]:
         manager.ingest(batch)
     assert hashes(manager) == [7]

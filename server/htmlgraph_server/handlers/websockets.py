@@ -211,16 +211,13 @@ class BroadcastWebSocket(WebSocketBase):
 
     async def _catch_up(self, cursor: Cursor) -> None:
         """Read what other servers committed if the client has seen more of it than this server."""
-        published, manager = self.service.hub.published, self.service.manager
-        if cursor.epoch != published.cursor.epoch or cursor.seq <= published.cursor.seq:
+        published = self.service.hub.published.cursor
+        if cursor.epoch != published.epoch or cursor.seq <= published.seq:
             return
+        # What the client has seen is committed, so any transaction reads and publishes it.
+        commit = self.committed(self.service.manager.submit([], time.monotonic()))
         with contextlib.suppress(asyncio.TimeoutError, HtmlgraphError):
-            async with asyncio.timeout(CATCH_UP_S):
-                # What the client has seen is committed, so any transaction reads it.
-                await committed(manager.submit([], time.monotonic()))
-                while published.cursor.seq < min(cursor.seq, manager.cursor.seq):
-                    # The changes are being published in steps.
-                    await asyncio.sleep(0.005)
+            await asyncio.wait_for(commit, CATCH_UP_S)
 
     def _parameters(self) -> tuple[str | None, Cursor | None, bool, bool]:
         session = self._optional_parameter("session")

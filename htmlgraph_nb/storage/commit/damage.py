@@ -17,7 +17,7 @@ from contextlib import closing
 
 logger = logging.getLogger(__name__)
 
-RECHECK_S = 60.0
+SOUND_S = 60.0
 """Least time between two checks that find no damage."""
 
 
@@ -56,7 +56,7 @@ class DamageMonitor:
             if path not in self._stores or path in self._damaged or not due:
                 return
             # Also while the check runs, so that there is one at a time.
-            self._next_check[path] = now + 10 * RECHECK_S
+            self._next_check[path] = now + 10 * SOUND_S
         threading.Thread(
             target=self._check, args=(path,), name="htmlgraph-damage", daemon=True
         ).start()
@@ -64,7 +64,7 @@ class DamageMonitor:
     def _check(self, path: str) -> None:
         fault = find_damage(path)
         with self._lock:
-            self._next_check[path] = time.monotonic() + RECHECK_S
+            self._next_check[path] = time.monotonic() + SOUND_S
             if fault is None or path not in self._stores:
                 return
             self._damaged[path] = (

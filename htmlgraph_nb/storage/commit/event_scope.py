@@ -1,6 +1,6 @@
 """Whose event ids are the same: an id counts for its sender, not for every event of the database.
 
-Whoever may write chooses the ids of its own events. If an id were unique in the database, an id
+Each sender chooses the ids of its own events. If an id were unique in the database, an id
 that another sender uses first would make an agent's real event a duplicate. So two events with one
 id are reports of one event only if they can come from the same sender:
 

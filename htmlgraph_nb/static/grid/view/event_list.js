@@ -31,6 +31,7 @@ const EVENT_LABELS = /** @type {Record<string, string>} */ ({
   tool_start: "started", tool_error: "failed", retry: "retried", viewed: "looked at", session_info: "details changed",
   quota: "quota reported", process_start: "process is running", forget: "removed", process_busy: "process is busy",
   process_idle: "at its prompt", process_lost: "process not visible", resumed: "timers started again",
+  host_seen: "host is connected", host_lost: "host is unreachable",
 });
 
 /** Reasons of a status and the events that lead to them, so that changes and stored events read alike. */

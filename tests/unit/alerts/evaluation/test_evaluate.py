@@ -478,6 +478,19 @@ def test_host_gone_fires_if_no_agent_of_a_host_reports() -> None:
     assert world.wait(3_600) == []
 
 
+def test_host_gone_fires_if_the_server_of_a_host_is_unreachable() -> None:
+    """Agents whose process was seen there count once their host is lost, until it returns."""
+    world = AlertWorld(AlertRule(name="host", kind="host_gone", for_s=600.0))
+    world.set("a", host="laptop", alive=True)
+    assert world.wait(3_600) == []
+    world.set("a", status=PresenceStatus.OFFLINE, detail="unreachable", alive=False)
+    world.wait(620)
+    assert [alert.subject for alert in world.sent] == ["host:laptop"]
+    world.set("a", status=PresenceStatus.ACTIVE, detail="working", alive=True)
+    world.wait(2)
+    assert world.firing == {}
+
+
 def test_set_rules_resolves_alerts_of_removed_rules_and_evaluates_new_ones() -> None:
     """An edit of the file counts at once for what already holds."""
     world = AlertWorld(WAITS)

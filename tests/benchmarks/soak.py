@@ -9,11 +9,12 @@ those that leave reset the connection. At random there are faults: half-open req
 broken and oversized frames, aborted uploads, unread responses and guessed tokens.
 
 A short warm-up with all of it comes first; descriptors and threads at rest after it are compared
-with those at rest at the end. Memory is sampled each second. ``growth`` is that from minute 2 of
-the load (a fifth of a shorter run) to its end, of medians over a tenth of that time; less than 1 %
-is wanted. At the end each dashboard that stayed or resumed must equal the server, every
-acknowledged event must be in the file once, and seqs must have no gap. The exit status is 1 if one
-of these fails or descriptors or threads grow, else 0. The same seed makes the same choices.
+with those at rest at the end; pools may start a few late. Memory is sampled each second. ``growth``
+is that from minute 2 of the load (a fifth of a shorter run) to its end, of the least values in a
+fifth of that time each, because buffers of slow clients come and go; less than 1 % is wanted.
+Medians are printed, too. At the end each dashboard that stayed or resumed must equal the server,
+every acknowledged event must be in the file once, and seqs must have no gap. The exit status is 1
+if one of these fails or descriptors or threads grow, else 0. The same seed makes the same choices.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import asyncio
 import json
 import signal
 import sqlite3
+import statistics
 import sys
 import tempfile
 import time
@@ -34,12 +36,15 @@ from pathlib import Path
 from tests.benchmarks.machine import allow_open_files
 from tests.benchmarks.soaking.soak_faults import SoakFaults
 from tests.benchmarks.soaking.soak_load import SoakLoad
-from tests.benchmarks.soaking.soak_samples import Sample, Samples, growth
+from tests.benchmarks.soaking.soak_samples import Sample, Samples, ends
 from tests.helpers.server_process import Server
 
 TOKEN = "soak-0123456789abcdef"
 _WARM_UP_S = 15.0
 _SETTLE_S = 30.0
+_LATE = 8
+"""Threads of pools, and files of theirs, that may start late: asyncio's pool has up to 6 threads on
+2 cores. A leak grows beyond this within minutes."""
 
 
 @dataclass
@@ -48,8 +53,9 @@ class SoakFigures:
 
     Attributes:
         seconds: duration of the load.
-        rss_mb, uss_mb: memory at the start and the end of the time in which growth counts.
+        rss_mb, uss_mb: least memory at the start and the end of the time in which growth counts.
         rss_growth, uss_growth: growth of them in percent.
+        rss_medians_mb: medians of RSS in the same parts.
         rest_before, rest_after: the server at rest, after the warm-up and at the end.
         series: RSS in MB over the time of the load.
         n_events: stored events.
@@ -64,6 +70,7 @@ class SoakFigures:
     uss_mb: tuple[float, float] = (0.0, 0.0)
     rss_growth: float = 0.0
     uss_growth: float = 0.0
+    rss_medians_mb: tuple[float, float] = (0.0, 0.0)
     rest_before: dict[str, float] = field(default_factory=dict)
     rest_after: dict[str, float] = field(default_factory=dict)
     series: list[float] = field(default_factory=list)
@@ -136,8 +143,9 @@ def _add_samples(
     start, end = span
     figures.seconds = end - start
     first = start + min(120.0, figures.seconds / 5)
-    figures.rss_mb = growth(samples, "rss_mb", first, end)
-    figures.uss_mb = growth(samples, "uss_mb", first, end)
+    figures.rss_mb = ends(samples, "rss_mb", first, end, min)
+    figures.uss_mb = ends(samples, "uss_mb", first, end, min)
+    figures.rss_medians_mb = ends(samples, "rss_mb", first, end, statistics.median)
     figures.rss_growth = 100 * (figures.rss_mb[1] / figures.rss_mb[0] - 1)
     figures.uss_growth = 100 * (figures.uss_mb[1] / figures.uss_mb[0] - 1)
     figures.rest_before, figures.rest_after = before._asdict(), after._asdict()
@@ -146,7 +154,7 @@ def _add_samples(
     figures.series = [round(sample.rss_mb, 1) for sample in during[::step]]
     for name, what in (("n_fds", "descriptors"), ("n_threads", "threads")):
         least, now = getattr(before, name), getattr(after, name)
-        if now > least:
+        if now > least + _LATE:
             figures.problems.append(f"{what} at rest grew from {least} to {now}")
 
 
@@ -198,6 +206,7 @@ def _print(figures: SoakFigures) -> None:
         before, after = getattr(figures, f"{name}_mb")
         change = getattr(figures, f"{name}_growth")
         print(f"{name.upper()} {before:.1f} -> {after:.1f} MB: {change:+.2f} % (wanted: < 1 %)")
+    print("medians of RSS: {:.1f} -> {:.1f} MB".format(*figures.rss_medians_mb))
     print("RSS over time:", *figures.series)
     for name in ("n_fds", "n_threads", "rss_mb", "uss_mb"):
         print(f"{name} at rest: {figures.rest_before[name]:.6g} -> {figures.rest_after[name]:.6g}")

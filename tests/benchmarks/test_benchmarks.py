@@ -170,4 +170,3 @@ def test_soak_has_no_problems() -> None:
     assert figures["problems"] == []
     assert figures["n_acknowledged"] > 0
     assert sum(figures["faults"].values()) > 0
-    assert figures["rest_after"]["n_fds"] <= figures["rest_before"]["n_fds"]

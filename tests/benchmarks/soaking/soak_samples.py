@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
 import time
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import psutil
@@ -86,13 +86,19 @@ class Samples:
         return [sample for sample in self.taken if start_s <= sample.at_s <= end_s]
 
 
-def growth(samples: Samples, field: str, start_s: float, end_s: float) -> tuple[float, float]:
-    """Return the median of a field at the start and at the end of a span of time.
+def ends(
+    samples: Samples,
+    field: str,
+    start_s: float,
+    end_s: float,
+    summarize: Callable[[Iterable[float]], float],
+) -> tuple[float, float]:
+    """Return a field at the start and at the end of a span of time.
 
-    Each is that of a tenth of the span, at least of ten seconds.
+    Args:
+        summarize: of the values in a fifth of the span, at least ten seconds.
     """
-    part = max(10.0, (end_s - start_s) / 10)
-    first = samples.between(start_s, start_s + part)
-    last = samples.between(end_s - part, end_s)
-    before, after = (statistics.median(getattr(s, field) for s in each) for each in (first, last))
-    return before, after
+    part = max(10.0, (end_s - start_s) / 5)
+    parts = samples.between(start_s, start_s + part), samples.between(end_s - part, end_s)
+    first, last = (summarize([getattr(each, field) for each in taken]) for taken in parts)
+    return first, last

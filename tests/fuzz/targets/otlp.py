@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import zlib
+import gzip
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 from htmlgraph_nb.coding_agents.otel.events import events_from_log
-from htmlgraph_nb.coding_agents.otel.metrics import TokenCounters
+from htmlgraph_nb.coding_agents.otel.metrics import readings_of, token_events
 from htmlgraph_nb.coding_agents.otel.span_events import Released, SpanTranslator
+from htmlgraph_nb.coding_agents.otel.streams import CounterStreams
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.errors import ApiError, InvalidEvent, WireError
-from htmlgraph_server.handlers.otlp_handlers import OtlpLogsHandler
+from htmlgraph_server.decoding.gzip_steps import gzip_steps
+from htmlgraph_server.handlers.parsing import finish
 from htmlgraph_server.otlp.codec import OtlpCodec
 from htmlgraph_server.otlp.json_codec import JsonCodec
 from htmlgraph_server.otlp.protobuf_codec import ProtobufCodec
@@ -44,14 +45,15 @@ def run(data: bytes) -> None:
 
 def _events(signal: str, codec: OtlpCodec, body: bytes) -> Iterator[Event]:
     """Yield the valid events of an export."""
+    request = finish(codec.request_steps(body))
     batches: Any
     if signal == "logs":
-        batches = (events_from_log(each, received_at=NOW) for each in codec.decode_logs(body))
+        batches = (events_from_log(each, received_at=NOW) for each in codec.decode_logs(request))
     elif signal == "traces":
-        batches = _of_spans(codec, body)
+        batches = _of_spans(codec, request)
     else:
-        counters = TokenCounters()
-        batches = iter([counters.stage(codec.decode_points(body), received_at=NOW)])
+        readings = readings_of(codec.decode_points(request))
+        batches = [token_events(readings, CounterStreams({}, {}), received_at=NOW)]
     for batch in batches:
         for event in batch:
             try:
@@ -60,14 +62,12 @@ def _events(signal: str, codec: OtlpCodec, body: bytes) -> Iterator[Event]:
                 # The handler counts the record as rejected, with this message.
                 check_error(error)
                 codec.encode_response(signal, 1, str(error))
-    if signal == "metrics":
-        counters.commit()
 
 
-def _of_spans(codec: OtlpCodec, body: bytes) -> Iterator[list[Event]]:
+def _of_spans(codec: OtlpCodec, request: Any) -> Iterator[list[Event]]:
     translator, released = SpanTranslator(), Released()
     now = 0.0
-    for span in codec.decode_spans(body):
+    for span in codec.decode_spans(request):
         now += 1
         yield translator.translate(span, released, received_at=NOW, now=now)
     translator.restore(released)
@@ -76,20 +76,7 @@ def _of_spans(codec: OtlpCodec, body: bytes) -> Iterator[list[Event]]:
 
 
 def _check_body(body: bytes) -> None:
-    """Check that a compressed body is read as zlib reads it, within the limit."""
-    handler: Any = _Request(body)
-    decompressed = OtlpLogsHandler._decompressed_body(handler)
+    """Check that a compressed body is read as the standard library reads it, within the limit."""
+    decompressed = finish(gzip_steps(body, _MAX_BODY_BYTES))
     require(len(decompressed) <= _MAX_BODY_BYTES, "the body is longer than allowed")
-    require(decompressed == zlib.decompress(body, wbits=31), "another content")
-
-
-class _Request:
-    """What a handler has of a compressed request."""
-
-    def __init__(self, body: bytes) -> None:
-        self.body = body
-        self.request = SimpleNamespace(headers={"Content-Encoding": "gzip"})
-        self.service = SimpleNamespace(config=SimpleNamespace(max_body_bytes=_MAX_BODY_BYTES))
-
-    def _body_too_large(self) -> ApiError:
-        return ApiError(413, "body_too_large", "too large")
+    require(decompressed == gzip.decompress(body), "another content")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
+from unittest.mock import patch
 
 from htmlgraph_nb.core.mirror import Mirror
 from htmlgraph_nb.core.model import Event
@@ -16,9 +18,13 @@ from htmlgraph_nb.core.protocol import (
     encode_json,
 )
 from htmlgraph_nb.errors import InvalidEvent, MessageTooLarge, WireError
-from htmlgraph_server.handlers.parsing import parse_events, parse_ndjson
+from htmlgraph_server.decoding import json_steps as json_steps_module
+from htmlgraph_server.decoding.json_steps import json_steps
+from htmlgraph_server.handlers.parsing import finish, ndjson_steps, parse_events
 from tests.fuzz.oracle import check_error, check_events, check_roster, require
 from tests.fuzz.targets import split_variant
+
+_INVALID = object()
 
 
 def run(data: bytes) -> None:
@@ -31,11 +37,29 @@ def run(data: bytes) -> None:
 
 
 def _events(body: bytes) -> None:
-    _check(parse_events(decode_json(body, "body")), body)
+    _check(parse_events(_decoded(body)), body)
+
+
+def _decoded(body: bytes) -> Any:
+    """Return the value of a JSON text, which both decoders must read alike."""
+    try:
+        expected = decode_json(body, "body")
+    except WireError:
+        expected = _INVALID
+    try:
+        # Steps of 64 characters; longer numbers are refused then.
+        with patch.object(json_steps_module, "STEP_CHARS", 64):
+            value = finish(json_steps(body, "body"))
+    except WireError as error:
+        check_error(error)
+    else:
+        require(expected is not _INVALID, "invalid JSON is accepted when decoded in steps")
+        require(value == expected, "JSON has another value when decoded in steps")
+    return decode_json(body, "body")
 
 
 def _ndjson(body: bytes) -> None:
-    _check(parse_ndjson(body), body)
+    _check(finish(ndjson_steps(body)), body)
 
 
 def _check(events: list[Event], body: bytes) -> None:

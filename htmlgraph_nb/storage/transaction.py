@@ -26,7 +26,7 @@ from ..core.model import (
 from ..core.protocol import encode_json
 from ..core.status_rules import StatusDecision
 from ..core.timestamps import from_micros, to_micros
-from ..errors import InvalidEvent
+from ..errors import CapacityError, InvalidEvent
 from .commit.event_scope import EventScopes, KnownEvent
 from .commit.string_ids import MAX_NAMES, StringIds, decision_id, decision_key
 from .database import select_in
@@ -54,6 +54,8 @@ _PUT_RESOURCE = (
 _ADD_HASH = "UPDATE events SET input_hash = ? WHERE event_id = ? AND input_hash IS NULL"
 
 
+MAX_RESOURCES = 10_000
+"""Maximum number of features, tracks and spikes; the oldest that is done leaves for a new one."""
 MAX_RESOURCE_BYTES = 65_536
 """Maximum size of the merged fields of a feature, track or spike, as JSON."""
 
@@ -279,6 +281,7 @@ class Transaction:
 
         Raises:
             InvalidEvent: the merged fields exceed MAX_RESOURCE_BYTES.
+            CapacityError: there are MAX_RESOURCES others, and none of them is done.
         """
         row = self._db.execute(
             "SELECT status, payload FROM features WHERE resource_type = ? AND resource_id = ?",
@@ -286,6 +289,8 @@ class Transaction:
         ).fetchone()
         status, stored = (None, {}) if row is None else (row[0], json.loads(row[1]))
         merged = {k: v for k, v in {**stored, **payload}.items() if v is not None}
+        if row is None:
+            self._make_room_for_resource()
         n_bytes = len(encode_json(merged).encode())
         if n_bytes > MAX_RESOURCE_BYTES:
             raise InvalidEvent(
@@ -293,6 +298,21 @@ class Transaction:
                 f"{n_bytes}; send null to remove fields"
             )
         return status, merged
+
+    def _make_room_for_resource(self) -> None:
+        (n_stored,) = self._db.execute("SELECT count(*) FROM features").fetchone()
+        if n_stored < MAX_RESOURCES:
+            return
+        deleted = self._db.execute(
+            "DELETE FROM features WHERE (resource_type, resource_id) = (SELECT resource_type, "
+            "resource_id FROM features WHERE status = 'done' ORDER BY seq LIMIT 1)"
+        )
+        if not deleted.rowcount:
+            raise CapacityError(
+                f"{n_stored} features, tracks and spikes are stored, and none is done; set the "
+                "status of old features to done, or delete old history with --retain",
+                "too_many_resources",
+            )
 
     def put_resource(
         self, resource_type: str, resource_id: str, status: str | None, payload: dict[str, Any]
@@ -319,6 +339,8 @@ class Transaction:
             "WHERE id < (SELECT max(id) FROM events) ORDER BY id LIMIT ?)",
             (to_micros(before), limit),
         )
+        # A feature, track or spike leaves with the event that changed it last.
+        self._db.execute("DELETE FROM features WHERE seq < (SELECT min(id) FROM events)")
         return deleted.rowcount
 
     def delete_agent(self, agent_id: str, limit: int) -> int:

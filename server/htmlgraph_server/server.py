@@ -129,6 +129,7 @@ class Lifecycle:
     async def stop(self) -> None:
         """Stop the background tasks, commit queued events and close the dashboards."""
         loop = asyncio.get_running_loop()
+        self.service.senders.close()
         await self.service.alerts.stop()
         await self.service.hosts.stop()
         if self.service.forwarder is not None:

@@ -23,6 +23,7 @@ from .background.leader_lock import LeaderLock
 from .background.local_agents import LocalAgents
 from .config import Config
 from .connections.byte_budget import ByteBudget
+from .connections.event_senders import EventSenders
 from .decoding.loop_turns import Turns
 from .forwarding.host_service import HostService
 from .history.activity_counts import ActivityCache
@@ -57,6 +58,7 @@ class Service:
         local_agents: finds agents on this machine; None in demo mode.
         backfiller: imports past sessions.
         turns: orders the steps of long work on the event loop.
+        senders: the open WebSockets that send events.
         otlp_lock: held while an OTLP export is decoded.
         budget: the budget of the bytes of all connections.
         alerts: evaluates the rules of alerts.
@@ -87,6 +89,7 @@ class Service:
     local_agents: LocalAgents | None = None
     is_whole_server: bool = True
     spans: SpanTranslator = field(default_factory=SpanTranslator)
+    senders: EventSenders = field(default_factory=EventSenders)
     otlp_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started_s: float = field(default_factory=time.monotonic)

@@ -30,6 +30,8 @@ SPOOL_SETTLE_S = 2.0
 _BATCH_EVENTS = 1_000
 _PART_BYTES = 1 << 20
 """Bytes of lines that are read at once."""
+_MAX_FULL_SOURCES = 20
+"""Number of sources without room after which no other is tried in a batch."""
 _RETRY_S = 60.0
 """Seconds until events without room are read again."""
 _MAX_NAMED_LINES = 10
@@ -137,11 +139,35 @@ class SpoolReader:
         try:
             return self._manager.ingest(batch).accepted
         except CapacityError:
-            if len(batch) == 1:
-                refused.append(batch[0])
-                return 0
-        middle = len(batch) // 2
-        return self._store(batch[:middle], refused) + self._store(batch[middle:], refused)
+            pass
+        # Events of known agents always have room. If a new agent has none, no other agent of its
+        # source has.
+        known = self._manager.snapshot()
+        n_new = self._store_known([event for event in batch if event.agent_id in known], refused)
+        new: dict[str, list[Event]] = {}
+        for event in batch:
+            if event.agent_id not in known:
+                new.setdefault(event.agent_id, []).append(event)
+        full: set[str | None] = set()
+        for events in new.values():
+            source = events[0].source
+            if source in full or len(full) >= _MAX_FULL_SOURCES:
+                refused += events
+                continue
+            try:
+                n_new += self._manager.ingest(events).accepted
+            except CapacityError:
+                full.add(source)
+                refused += events
+        return n_new
+
+    def _store_known(self, events: Sequence[Event], refused: list[Event]) -> int:
+        try:
+            return self._manager.ingest(events).accepted if events else 0
+        except CapacityError:
+            # An agent was removed meanwhile.
+            refused += events
+            return 0
 
     def _keep(self, path: str, events: Sequence[Event]) -> None:
         """Write events without room to a file that is read later."""

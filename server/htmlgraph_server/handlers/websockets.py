@@ -294,6 +294,8 @@ class EventWebSocket(WebSocketBase):
 
     n_frames = 0
     host: str | None = None
+    _is_busy = False
+    _is_going_away = False
 
     @property
     def max_message_size(self) -> int:
@@ -302,8 +304,33 @@ class EventWebSocket(WebSocketBase):
     def open(self, *args: str, **kwargs: str) -> None:
         super().open()
         self.set_nodelay(True)
+        self.service.senders.add(self)
+
+    def on_close(self) -> None:
+        """See WebSocketBase."""
+        super().on_close()
+        self.service.senders.remove(self)
+
+    def go_away(self) -> None:
+        """See event_senders.EventSender."""
+        self._is_going_away = True
+        self._close_if_idle()
+
+    def _close_if_idle(self) -> None:
+        if self._is_going_away and not self._is_busy:
+            self.close(CloseCode.GOING_AWAY, "server shutting down")
 
     async def on_message(self, message: str | bytes) -> None:
+        if self._is_going_away:
+            return
+        self._is_busy = True
+        try:
+            await self._store(message)
+        finally:
+            self._is_busy = False
+            self._close_if_idle()
+
+    async def _store(self, message: str | bytes) -> None:
         # Tornado reads the next frame only after this returns: the sender is slowed down to the
         # speed of the disk, and no frames accumulate here.
         self.n_frames += 1

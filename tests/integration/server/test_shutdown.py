@@ -11,9 +11,11 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from htmlgraph_nb.core.mirror import Mirror
@@ -96,6 +98,39 @@ def test_shutdown_commits_and_publishes_all_events(serve: Serve, number: signal.
     assert mirror.seq == stored[-1][0], "a commit was not published"
     assert not server_file.exists()
     assert not Path(f"{server.db}-wal").exists()
+
+
+def test_shutdown_closes_event_senders_after_their_acknowledgements(serve: Serve) -> None:
+    """A sender gets each acknowledgement of what was stored, then close code 1001; so do idle ones.
+
+    The log has no traceback, which the end of the fixture checks, too.
+    """
+    server = serve()
+    acknowledged: list[str] = []
+    with (
+        connect(server.ws("/ws/events")) as idle,
+        connect(server.ws("/ws/events"), max_queue=None) as sender,
+    ):
+        assert server.process is not None
+        with suppress(ConnectionClosed):
+            for n in range(300):
+                events = [{"agent_id": "a", "event_id": f"e-{n}-{i}"} for i in range(50)]
+                sender.send(json.dumps(events))
+                if n == 100:
+                    server.process.send_signal(signal.SIGTERM)
+        with suppress(ConnectionClosed):
+            while True:
+                message = json.loads(sender.recv(20))
+                if message["type"] == "ack":
+                    acknowledged += message["event_ids"]
+        with pytest.raises(ConnectionClosed):
+            idle.recv(20)
+        for closed in (sender, idle):
+            assert (closed.close_code, closed.close_reason) == (1001, "server shutting down")
+    assert server.process.wait(20) == 0
+    stored = {name for (name,) in history_rows(str(server.db), "event_id")}
+    assert set(acknowledged) == stored
+    assert "Traceback" not in server.log()
 
 
 def test_shutdown_is_not_blocked_by_a_stalled_dashboard(serve: Serve) -> None:

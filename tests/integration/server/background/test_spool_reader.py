@@ -8,12 +8,14 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from htmlgraph_nb.core.changes import IngestResult
+from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.roster import Limits
 from htmlgraph_nb.core.timestamps import to_rfc3339
 from htmlgraph_nb.errors import StoreUnavailable
@@ -199,6 +201,32 @@ def test_spool_keeps_events_without_room(tmp_path: Path, path: str) -> None:
         clock.now += SPOOL_SETTLE_S
         assert spool.read() == 2
         assert spool_files(path) == []
+
+
+def test_spool_of_thousands_without_room_needs_few_transactions(
+    tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full roster does not cost a transaction for each event, again each minute."""
+    clock = Clock()
+    for n in range(2_000):
+        spool_file.spool(line(n, f"agent-{n}"), path)
+    with PresenceManager(str(tmp_path / "h.db"), limits=Limits(max_agents=2)) as manager:
+        for name in ("a", "b"):
+            manager.update_presence(name, {"event_type": "prompt", "source": "claude-hook"})
+        spool = SpoolReader(manager, path, clock)
+        spool.read()
+        clock.now += SPOOL_SETTLE_S
+        sizes: list[int] = []
+        ingest = manager.ingest
+
+        def counting(events: Sequence[Event]) -> IngestResult:
+            sizes.append(len(events))
+            return ingest(events)
+
+        monkeypatch.setattr(manager, "ingest", counting)
+        assert spool.read() == 0
+        assert len(sizes) <= 12, "at most a few for each batch"
+        assert len(spool_files(path)) == 1
 
 
 def test_spool_keeps_events_without_room_until_agents_leave(tmp_path: Path, path: str) -> None:

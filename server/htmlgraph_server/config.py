@@ -24,6 +24,7 @@ from .setting_parsers import (
     parse_duration,
     parse_forward_token,
     parse_header,
+    parse_log_format,
     parse_milliseconds,
     parse_names,
     parse_networks,
@@ -187,6 +188,7 @@ SETTINGS: tuple[Setting, ...] = (
         None,
         "file with the rules of alerts; default: alerts.toml in the user's data folder",
     ),
+    Setting("log_format", parse_log_format, "text", "lines of the log: text or json"),
     Setting(
         "max_spaces",
         parse_positive,
@@ -255,6 +257,7 @@ class Config:
     backfill_s: float = 0.0
     titles: bool = True
     alerts: str = field(default_factory=alerts_file)
+    log_format: str = "text"
     max_spaces: int = 50
     identity_header: str = ""
     groups_header: str = ""
@@ -380,6 +383,7 @@ def config_from_values(values: Mapping[str, Any]) -> Config:
         backfill_s=backfill_s,
         titles=values["titles"],
         alerts=values["alerts"] or alerts_file(),
+        log_format=values["log_format"],
         max_spaces=values["max_spaces"],
         identity_header=values["identity_header"],
         groups_header=values["groups_header"],

@@ -284,6 +284,7 @@ async def run_server(
             gate.start()
             spaces.start()
             on_ready(service, url)
+            logger.info("started: url=%s database=%s", url, config.db)
             await stop.wait()
             logger.info("shutting down")
         finally:
@@ -295,6 +296,7 @@ async def run_server(
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(_close_connections(server), CLOSE_GRACE_S)
     lifecycle.close()
+    logger.info("stopped")
 
 
 def _put_last_used(manager: PresenceManager, used: dict[int, int]) -> None:

@@ -23,7 +23,8 @@ from .background.leader_lock import LeaderLock
 from .background.local_agents import LocalAgents
 from .config import Config
 from .connections.byte_budget import ByteBudget
-from .connections.event_senders import EventSenders
+from .connections.event_senders import EventSockets
+from .connections.refusals import Refusals
 from .decoding.loop_turns import Turns
 from .forwarding.host_service import HostService
 from .history.activity_counts import ActivityCache
@@ -58,6 +59,7 @@ class Service:
         local_agents: finds agents on this machine; None in demo mode.
         backfiller: imports past sessions.
         turns: orders the steps of long work on the event loop.
+        refusals: the log of refused requests.
         senders: the open WebSockets that send events.
         otlp_lock: held while an OTLP export is decoded.
         budget: the budget of the bytes of all connections.
@@ -89,7 +91,8 @@ class Service:
     local_agents: LocalAgents | None = None
     is_whole_server: bool = True
     spans: SpanTranslator = field(default_factory=SpanTranslator)
-    senders: EventSenders = field(default_factory=EventSenders)
+    refusals: Refusals = field(default_factory=Refusals)
+    senders: EventSockets = field(default_factory=EventSockets)
     otlp_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started_s: float = field(default_factory=time.monotonic)

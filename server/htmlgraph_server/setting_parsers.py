@@ -56,6 +56,17 @@ def parse_synchronous(text: str) -> str:
     return text.upper()
 
 
+def parse_log_format(text: str) -> str:
+    """Return the name of a format of the log.
+
+    Raises:
+        ValueError: another name.
+    """
+    if text.lower() not in ("text", "json"):
+        raise ValueError("expected text or json")
+    return text.lower()
+
+
 def parse_switch(text: str) -> bool:
     """Return whether a text is "on"; it may also be "off"."""
     if text.lower() not in ("on", "off"):

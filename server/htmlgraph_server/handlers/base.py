@@ -38,6 +38,7 @@ from .parsing import event_steps, parse_events
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
+_LOGGED_REFUSALS = (401, 403, 413, 429, 503)
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'"
@@ -249,6 +250,10 @@ class BaseHandler(web.RequestHandler):
         api_error = to_api_error(value)
         if api_error is not None:
             logger.debug("%d %s %s", api_error.status, request.method, request.path)
+            if api_error.status in _LOGGED_REFUSALS:
+                # In Jupyter Server the service may not be open.
+                with contextlib.suppress(RuntimeError):
+                    self.whole_server.refusals.add(api_error.status, api_error.code)
         elif isinstance(value, web.HTTPError):
             logger.debug("%d %s %s", value.status_code, request.method, request.path)
         elif isinstance(value, StreamClosedError):

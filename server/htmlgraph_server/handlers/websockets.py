@@ -310,9 +310,12 @@ class EventWebSocket(WebSocketBase):
         """See WebSocketBase."""
         super().on_close()
         self.service.senders.remove(self)
+        if self.host is not None:
+            host, self.host = self.host, None
+            self.service.hosts.leave(host)
 
     def go_away(self) -> None:
-        """See event_senders.EventSender."""
+        """See event_senders.EventSocket."""
         self._is_going_away = True
         self._close_if_idle()
 
@@ -380,11 +383,6 @@ class EventWebSocket(WebSocketBase):
         # What this server forwarded itself does not come back by a loop of servers.
         events = [*without_own(events, manager.cursor.epoch)]
         return manager.submit(events, received, self.host)
-
-    def on_close(self) -> None:
-        if self.host is not None:
-            host, self.host = self.host, None
-            self.service.hosts.leave(host)
 
 
 def _close_reason(text: str) -> str:

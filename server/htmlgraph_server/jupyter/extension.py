@@ -34,7 +34,7 @@ _WILDCARDS = ("", "0.0.0.0", "::", "localhost")  # noqa: S104
 _JUPYTER_SETTINGS = frozenset(
     {
         *("host", "port", "token", "allow_origins", "allow_hosts", "max_spaces", "jupyterhub"),
-        *("token_file", "local_token"),
+        *("token_file", "local_token", "log_format"),
         *("identity_header", "groups_header", "trusted_proxies"),
     }
 )

@@ -86,6 +86,7 @@ VALUES = {
     "titles": "off",
     "open_work_timeout": "8h",
     "alerts": "/tmp/rules.toml",
+    "log_format": "JSON",
     "max_spaces": "26",
     "identity_header": "X-Forwarded-User",
     "groups_header": "X-Forwarded-Groups",
@@ -110,6 +111,7 @@ def test_make_config_uses_every_flag_and_variable() -> None:
     assert (roster.max_agents, by_flag.max_body_bytes) == (13, 15)
     assert by_flag.max_buffered_bytes == 25
     assert (roster.idle_timeout_s, roster.offline_timeout_s) == (18, 1_140)
+    assert by_flag.log_format == "json"
     assert (roster.forget_after_s, by_flag.retain_s) == (72_000, 1_814_400)
     assert (by_flag.synchronous, by_flag.seal, by_flag.watch) == ("FULL", False, False)
     assert (by_flag.backfill_s, by_flag.titles) == (604_800, False)

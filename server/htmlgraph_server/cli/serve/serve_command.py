@@ -24,6 +24,7 @@ from ...server import listen, open_manager, run_server, tune_gc
 from ...service import Service
 from ..browser import has_display, open_page, page_address
 from ..options import Print, count_type
+from .log_lines import log_as
 
 _SETTING_GROUPS = {
     "address and access": (
@@ -194,6 +195,7 @@ async def _run_demo(config: Config, arguments: argparse.Namespace, kept: str, ou
 
 
 async def _run(config: Config, on_ready: _OnReady, stop: asyncio.Event, spool: str | None) -> None:
+    log_as(config.log_format)
     sockets = listen(config)
     try:
         manager = open_manager(config)

@@ -247,7 +247,8 @@ def _delete_rows(
     )
     for table, columns in _other_tables(db):
         for column in columns:
-            names = [(name,) for _, name in gone]
+            # A host or account can have the name of a project.
+            names = [(name,) for kind, name in gone if kind != "project"]
             delete(f'DELETE FROM "{table}" WHERE "{column}" = ?', names)
     n += db.execute(
         "DELETE FROM alert_deliveries WHERE alert_id NOT IN (SELECT alert_id FROM alerts)"

@@ -95,7 +95,7 @@ class Transaction:
         self._rows: list[tuple[Any, ...]] = []
         self._deduplicator = Deduplicator(db, token_sources)
         self._identities = Identities(db)
-        self._scopes = EventScopes(db, DEDUP_RULES, self._known_ids)
+        self._scopes = EventScopes(db, DEDUP_RULES, self._known_ids, string_ids.texts)
         # Events of this transaction that are not inserted yet.
         self._pending_ids: dict[str, KnownEvent] = {}
         # Hashes that duplicates add to events: hash and id of the event.

@@ -22,6 +22,7 @@ from typing import NamedTuple
 from ...core.dedup import METRIC_ID_PREFIX, DedupRules
 from ...core.ids import shorten_id
 from ...core.model import Event
+from .string_ids import MAX_NAMES
 
 _SDK_SOURCE = "claude-agent-sdk"
 """The Claude Agent SDK, whose events have the ids of the session files."""
@@ -82,6 +83,7 @@ class EventScopes:
         db: the connection.
         rules: the kinds of sources.
         known_ids: returns the stored events with these ids.
+        texts: cache of the texts of numbers in ``names``.
     """
 
     def __init__(
@@ -89,12 +91,14 @@ class EventScopes:
         db: sqlite3.Connection,
         rules: DedupRules,
         known_ids: Callable[[Sequence[str]], dict[str, KnownEvent]],
+        texts: dict[int, str | None],
     ) -> None:
         self._db = db
         self._rules = rules
         self._known_ids = known_ids
-        # Texts of the numbers in ``names`` that were looked up.
-        self._texts: dict[int, str | None] = {}
+        # Senders of stored events, and agent, session and source of events that can be the same.
+        self._same: set[tuple[tuple[str | int | None, ...], str, str | None, str | None]] = set()
+        self._texts = texts
 
     def apply(self, events: Sequence[Event], seen: dict[str, KnownEvent]) -> list[Event]:
         """Return the events; those whose id is that of another sender's event with their own.
@@ -102,22 +106,35 @@ class EventScopes:
         Args:
             seen: the stored events with these ids; those with the new ids are added.
         """
-        batch: dict[str, Sender] = {}
-        return [
-            event if event.event_id is None else self._own(event, seen, batch) for event in events
-        ]
+        batch: dict[str, Event] = {}
+        result = []
+        for event in events:
+            key = event.event_id
+            if key is not None:
+                known = seen.get(key)
+                if known is None:
+                    if batch.setdefault(key, event) is not event:
+                        event = self._own(event, seen, batch)  # noqa: PLW2901
+                elif (
+                    (known.sender, event.agent_id, event.session_id, event.source)
+                ) not in self._same:
+                    event = self._own(event, seen, batch)  # noqa: PLW2901
+            result.append(event)
+        return result
 
-    def _own(self, event: Event, seen: dict[str, KnownEvent], batch: dict[str, Sender]) -> Event:
+    def _own(self, event: Event, seen: dict[str, KnownEvent], batch: dict[str, Event]) -> Event:
         for _ in range(_MAX_TRIES):
             key = str(event.event_id)
-            if key not in batch:
-                known = seen.get(key)
-                batch[key] = (
-                    Sender(event.agent_id, event.session_id, event.source)
-                    if known is None
-                    else Sender(*map(self._text_of, known.sender))
-                )
-            if can_be_same(event, batch[key], self._rules):
+            known = seen.get(key)
+            if known is None:
+                first = batch.setdefault(key, event)
+                sender = Sender(first.agent_id, first.session_id, first.source)
+            else:
+                sender = Sender(*map(self._text_of, known.sender))
+            if can_be_same(event, sender, self._rules):
+                if known is not None:
+                    found = known.sender, event.agent_id, event.session_id, event.source
+                    self._same.add(found)
                 return event
             event = replace(event, event_id=own_id(event))
             if event.event_id not in seen:
@@ -129,6 +146,8 @@ class EventScopes:
         if not isinstance(name, int):
             return name
         if name not in self._texts:
+            if len(self._texts) > MAX_NAMES:
+                self._texts.clear()
             row = self._db.execute("SELECT name FROM names WHERE id = ?", (name,)).fetchone()
             self._texts[name] = None if row is None else row[0]
         return self._texts[name]

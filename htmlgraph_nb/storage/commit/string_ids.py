@@ -43,9 +43,11 @@ class StringIds:
 
     def __init__(self) -> None:
         self.ids: dict[str, int] = {}
+        self.texts: dict[int, str | None] = {}
         self.decision_ids: dict[DecisionKey, int] = {}
 
     def clear(self) -> None:
         """Drop all ids; they are read again from the file."""
         self.ids.clear()
+        self.texts.clear()
         self.decision_ids.clear()

@@ -322,7 +322,7 @@ class RosterSync:
         """Apply what other processes committed before this transaction."""
         if not external or not self._loaded:
             return
-        if self._forgotten.load(tx.db):
+        if self._forgotten.load(tx.db) or tx.is_other_history:
             tx.drop_string_ids()
             self._names.reset()
             stored, last = tx.load_presence(), tx.forgotten_seq()

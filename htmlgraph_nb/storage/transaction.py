@@ -78,7 +78,12 @@ class Transaction:
         token_sources: the cache of the store.
         seq: seq of the newest event in the file.
         seen_seq: newest seq that this process has seen; below ``seq`` if other processes wrote.
+
+    Attributes:
+        is_other_history: whether the database may lack what this process has seen.
     """
+
+    is_other_history = False
 
     def __init__(
         self,

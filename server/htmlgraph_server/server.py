@@ -30,6 +30,7 @@ from .background.periodic_tasks import make_background_tasks
 from .config import Config
 from .connections.hub_address import service_path
 from .fd_limit import BoundedServer, raise_fd_limit
+from .hub.published_state import PublishedState
 from .server_file import remove_server_file, write_server_file
 from .service import Service, make_service
 
@@ -114,8 +115,13 @@ class Lifecycle:
                 loop.call_soon_threadsafe(info.changed)
                 loop.call_soon_threadsafe(service.quotas.refresh_soon)
 
+        def report_database() -> None:
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(_follow_history, service)
+            report()
+
         service.backfiller.on_report = report
-        manager.store.on_problem = report
+        manager.store.on_problem = report_database
         info.update()
 
     def start(self) -> None:
@@ -176,6 +182,14 @@ def _database_info(manager: PresenceManager) -> dict[str, str] | None:
     """Return why the state is stale; None: it is not."""
     problem = manager.store.problem
     return None if problem is None else {"error": problem}
+
+
+def _follow_history(service: Service) -> None:
+    """Show the database's own history again, after a failover to a copy that lacks commits."""
+    manager, published = service.manager, service.hub.published
+    if manager.cursor.epoch != published.cursor.epoch and manager.store.problem is None:
+        agents = manager.snapshot().values()
+        service.hub.restart(PublishedState(manager.cursor, agents, manager.forgotten_seq))
 
 
 def _subscribe(service: Service, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:

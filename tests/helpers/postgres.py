@@ -153,12 +153,16 @@ class PostgresServer:
             except ProcessLookupError:
                 continue
 
-    def stop(self) -> None:
-        """End the server and remove its folder."""
+    def stop_process(self) -> None:
+        """End the server at once."""
         if self._process is not None and self._process.poll() is None:
             self.resume()
             os.kill(self.pid, signal.SIGQUIT)
             self._process.wait()
+
+    def stop(self) -> None:
+        """End the server and remove its folder."""
+        self.stop_process()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def new_url(self) -> str:

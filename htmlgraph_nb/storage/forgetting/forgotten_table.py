@@ -15,6 +15,7 @@ from contextlib import closing
 from datetime import datetime
 
 from ...core.timestamps import to_micros
+from ..schema import PUT_META
 
 FORGET_KEY = "forget_key"
 """Key in ``meta``: the key of the hashes."""
@@ -23,12 +24,12 @@ FORGET_COUNT = "forget_count"
 ALL = "all"
 """The kind of what stands for all agents."""
 _CREATE = (
-    "CREATE TABLE IF NOT EXISTS forgotten (hash BLOB PRIMARY KEY, until INTEGER NOT NULL) "
+    "CREATE TABLE IF NOT EXISTS forgotten (hash BLOB PRIMARY KEY, until BIGINT NOT NULL) "
     "WITHOUT ROWID"
 )
 _ADD = (
     "INSERT INTO forgotten VALUES (?, ?) "
-    "ON CONFLICT (hash) DO UPDATE SET until = max(until, excluded.until)"
+    "ON CONFLICT (hash) DO UPDATE SET until = excluded.until WHERE forgotten.until < excluded.until"
 )
 
 
@@ -48,17 +49,16 @@ def add_forgotten(
         names: pairs of "agent", "session" or "project" and its name, or of ALL and "".
     """
     db.execute(_CREATE)
-    db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (FORGET_KEY, secrets.token_hex(16)))
     key = read_key(db)
+    if not key:
+        key = secrets.token_bytes(16)
+        db.execute(PUT_META, (FORGET_KEY, key.hex()))
     db.executemany(_ADD, [(name_hash(key, *name), to_micros(until)) for name in names])
 
 
 def count_forget(db: sqlite3.Connection) -> None:
     """Make other processes read the roster, the names and this table again."""
-    db.execute(
-        "INSERT INTO meta VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET value = value + 1",
-        (FORGET_COUNT,),
-    )
+    db.execute(PUT_META, (FORGET_COUNT, forget_count(db) + 1))
 
 
 def clear_forgotten(db: sqlite3.Connection) -> None:

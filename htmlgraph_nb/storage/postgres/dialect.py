@@ -16,6 +16,8 @@ _TOKEN = re.compile(
     |(?P<list>\bIN\ \(\?(?:,\ \?)*\))
     |(?P<mark>\?)
     |(?P<name>(?<![\w"])(?:user|window)(?![\w"(]))
+    |(?P<type>\bBLOB\b)
+    |(?P<option>\ WITHOUT\ ROWID$)
     |(?P<percent>%)""",
     re.VERBOSE,
 )
@@ -67,6 +69,8 @@ def translate(statement: str) -> Statement:
         if match["mark"]:
             lists.append(0)
             return "%s"
+        if match["type"] or match["option"]:
+            return "bytea" if match["type"] else ""
         return "%%" if match["percent"] else f'"{token}"'
 
     text = _TOKEN.sub(replace, statement)

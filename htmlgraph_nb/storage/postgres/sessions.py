@@ -167,7 +167,11 @@ class PostgresSession:
         return True
 
     def _open(self) -> psycopg.Connection[Any]:
-        raw = psycopg.connect(connection_string(self.location), autocommit=True, **_LIBPQ)
+        options = dict(_LIBPQ)
+        if self._settings is not READER:
+            # Of several hosts the one that is no standby.
+            options["target_session_attrs"] = "read-write"
+        raw = psycopg.connect(connection_string(self.location), autocommit=True, **options)
         try:
             adapters = raw.adapters
             adapters.register_dumper(int, Int8Dumper)

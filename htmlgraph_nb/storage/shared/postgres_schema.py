@@ -29,6 +29,7 @@ _TYPES = {
     # Ids are compared by their bytes, as in SQLite.
     "TEXT": 'text COLLATE "C"',
     "": 'text COLLATE "C"',
+    "BLOB": "bytea",
 }
 _OPTIONS = {
     # Rows that change all the time: room for the new version on the same page.

@@ -69,6 +69,7 @@ class PostgresStore(WriteQueue[Transaction]):
         self._seen_version: int | None = None
         self._problem: str | None = None
         self._next_poll = 0.0
+        self._is_other_history = False
         self._string_ids = StringIds()
         self._token_sources = TokenSourceCache()
         self._session = PostgresSession(location, WRITER)
@@ -147,7 +148,11 @@ class PostgresStore(WriteQueue[Transaction]):
         self._seen_version = None
         self._string_ids.clear()
         self._token_sources.clear()
-        self.epoch = self._read_epoch()
+        epoch = self._read_epoch()
+        if epoch != self.epoch:
+            logger.warning("%s continues after a failover; all states are read again", self.path)
+            self.epoch, self._is_other_history = epoch, True
+            self.seq = int(self._session.execute("SELECT seq FROM stream").fetchone()[0])
 
     def _execute(self, group: list[WriteRequest[Transaction, Any]], begin: str) -> bool:
         session, listener, before = self._session, self._listener, self.seq
@@ -159,6 +164,7 @@ class PostgresStore(WriteQueue[Transaction]):
                 self._token_sources.clear()
             db = cast("Any", session)
             tx = PostgresTransaction(db, self._string_ids, self._token_sources, seq, before)
+            tx.is_other_history = self._is_other_history
             listener.begin(tx, external)
             for request in group:
                 request.run(tx)
@@ -173,6 +179,7 @@ class PostgresStore(WriteQueue[Transaction]):
             else:
                 session.run("COMMIT")
             self._seen_version, self.seq = version, tx.seq
+            self._is_other_history = False
             listener.committed(tx)
         except BaseException:
             # The commit may be done. The next transaction then loads the rows after ``before`` as

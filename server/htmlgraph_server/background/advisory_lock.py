@@ -32,7 +32,7 @@ class AdvisoryLock(LeaderLock):
     """
 
     def __init__(self, db: str) -> None:
-        super().__init__(db)
+        # Not LeaderLock's: a forked child must not touch the connection that it shares.
         self._location = db
         self._session_mutex = threading.Lock()
         self._session: PostgresSession | None = None

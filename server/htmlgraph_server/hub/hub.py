@@ -210,6 +210,15 @@ class Hub:
             self._flush_scheduled = True
             self._scheduler.call_later(self._next_flush - now, self.flush)
 
+    def restart(self, published: PublishedState) -> None:
+        """Continue with the state of another history: every client gets all of it."""
+        self.published = published
+        for group in self.groups:
+            group.frames = []
+            self._awaiting_state.update(group.clients)
+            group.clients.clear()
+        self.flush()
+
     def _queue(self, change: Change) -> None:
         if change.at is not self._formatted_time[0]:
             # All changes of a transaction share one timestamp: format it once.

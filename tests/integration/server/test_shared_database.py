@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -19,8 +20,9 @@ from websockets.sync.client import connect
 
 from htmlgraph_nb.core.mirror import Mirror
 from htmlgraph_nb.core.protocol import decode
+from htmlgraph_nb.errors import StoreError
 from htmlgraph_server.access.space_files import space_db
-from tests.helpers.database_files import history_rows
+from tests.helpers.database_files import history_rows, query_rows
 from tests.helpers.postgres import PASSWORD, PostgresServer, make_server
 from tests.helpers.server_process import Server
 from tests.helpers.wait import wait_until
@@ -344,6 +346,54 @@ def test_servers_survive_a_fault_of_the_database(
         lambda: all(s.get("/api/status").json()["database"]["error"] is None for s in servers),
         "no problem",
     )
+
+
+def test_servers_show_the_history_of_a_promoted_standby(
+    serve: Serve, own_postgres: PostgresServer
+) -> None:
+    """It lacks the last commits: dashboards get the full state under another epoch."""
+    standby = PostgresServer(Path(tempfile.mkdtemp(prefix="htmlgraph-standby-")), own_postgres)
+    try:
+        own = own_postgres.new_url()
+        both = own.replace(
+            f":{own_postgres.port}/", f":{own_postgres.port},127.0.0.1:{standby.port}/"
+        )
+        (server,) = start_servers(serve, both, 1)
+        dashboard, until = Dashboard(), threading.Event()
+        thread = threading.Thread(target=dashboard.follow, args=(server, until))
+        thread.start()
+        server.send("kept")
+        standby.start()
+        wait_until(lambda: _is_replayed(standby, own), "the replication")
+        standby.stop_process()
+        server.send("lost")
+        wait_until(lambda: "lost" in dashboard.mirror.agents, "the agent")
+        own_postgres.kill()
+        standby.start()
+        standby.promote()
+        wait_until(lambda: "lost" not in dashboard.mirror.agents, "the history of the standby")
+        assert dashboard.mirror.agents.keys() == {"kept"}
+        assert dashboard.fulls == 2
+        assert server.get("/api/presence").json()["agents"][0]["agent_id"] == "kept"
+        wait_until(lambda: _accepts(server), "the new primary")
+        wait_until(lambda: "next" in dashboard.mirror.agents, "further events")
+        until.set()
+        thread.join()
+    finally:
+        standby.stop()
+
+
+def _is_replayed(standby: PostgresServer, url: str) -> bool:
+    own = standby.admin_url + "?" + url.partition("?")[2]
+    try:
+        return query_rows(own, "SELECT agent_id FROM agent_presence") == [("kept",)]
+    except StoreError:
+        return False
+
+
+def _accepts(server: Server) -> bool:
+    event = {"agent_id": "next", "event_type": "prompt"}
+    return server.post("/api/events", event).status == 200
 
 
 def test_space_names_of_teams_are_schemas_of_their_own() -> None:

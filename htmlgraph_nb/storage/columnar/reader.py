@@ -14,8 +14,10 @@ import pyarrow as pa
 
 from ...errors import SegmentError
 from ..database import open_reader, sqlite_errors
+from ..postgres.location import is_postgres
 from ..query import MAX_SEQ, HistoryQuery
 from .parallel_scan import PARALLEL_ROWS, scan_ranges
+from .postgres_scan import make_scanner
 from .scan import Scanner
 from .segment_index import (
     Segment,
@@ -104,7 +106,7 @@ def _read_pieces(
     """Yield the rows of the query piece by piece; the last piece may exceed its limit."""
     with sqlite_errors(path):
         segments, epoch, last = list_segments(db), read_epoch(db), last_seq(db)
-    scanner = Scanner(db, path, query.columns)
+    scanner = make_scanner(db, path, query.columns)
     pieces = plan_pieces(segments, query, last)
     upcoming = (piece for piece in pieces if isinstance(piece, Segment))
     with ThreadPoolExecutor(_READ_AHEAD, "htmlgraph-segments") as pool:
@@ -133,7 +135,7 @@ def _read_pieces(
 def _scan(
     db: sqlite3.Connection, path: str, scanner: Scanner, query: HistoryQuery, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
-    """Yield unsealed rows from SQLite; several processes read them if there are many."""
+    """Yield unsealed rows; several processes read them from a file if there are many."""
     if query.is_filtered:
         # The first rows tell whether they are few: counting would search all rows once more.
         size = min(_FEW_ROWS, batch_rows)
@@ -165,7 +167,7 @@ def _scan(
 
 def _many_rows(db: sqlite3.Connection, path: str, query: HistoryQuery) -> tuple[int, int] | None:
     """Return the range of seq of the rows, or None if they are fewer than PARALLEL_ROWS."""
-    if query.limit is not None and query.limit < PARALLEL_ROWS:
+    if is_postgres(path) or (query.limit is not None and query.limit < PARALLEL_ROWS):
         return None
     conditions, params = query.conditions()
     with sqlite_errors(path):

@@ -53,21 +53,27 @@ class Scanner:
             size = batch_rows if left is None else min(batch_rows, left)
             conditions, params = replace(query, after_seq=after).conditions()
             text = f"SELECT {terms} FROM events e {conditions} ORDER BY e.id {query.order} LIMIT ?"
-            parts, n_rows = [], 0
-            with (
-                sqlite_errors(self._path),
-                closing(self._db.execute(text, (*params, size))) as cursor,
-            ):
-                while rows := cursor.fetchmany(_FETCH_ROWS):
-                    parts.append(self._to_arrays(rows))
-                    n_rows, after = n_rows + len(rows), rows[-1][0]
-            if parts:
-                self.last_seq = after
-                columns = [pa.concat_arrays(column) for column in zip(*parts, strict=True)]
+            columns, last_seq = self._read(text, (*params, size))
+            n_rows = len(columns[0]) if columns else 0
+            if n_rows:
+                self.last_seq = after = last_seq
                 yield self.encode(pa.record_batch(columns, schema=self._raw_schema))
             if n_rows < size:
                 return
             left = None if left is None else left - size
+
+    def _read(self, text: str, parameters: Sequence[Any]) -> tuple[list[pa.Array], int]:
+        """Return the columns of ``raw_schema`` of a query, and the seq of its last row.
+
+        Args:
+            text: selects the seq, then the columns.
+        """
+        parts, last_seq = [], 0
+        with sqlite_errors(self._path), closing(self._db.execute(text, parameters)) as cursor:
+            while rows := cursor.fetchmany(_FETCH_ROWS):
+                parts.append(self._to_arrays(rows))
+                last_seq = rows[-1][0]
+        return [pa.concat_arrays(column) for column in zip(*parts, strict=True)], last_seq
 
     def encode(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return the history columns of a batch of ``raw_schema``."""

@@ -15,7 +15,6 @@ from contextlib import closing
 from datetime import datetime
 
 from ...core.timestamps import to_micros
-from ..schema import PUT_META
 
 FORGET_KEY = "forget_key"
 """Key in ``meta``: the key of the hashes."""
@@ -23,6 +22,7 @@ FORGET_COUNT = "forget_count"
 """Key in ``meta``: how often something was deleted; a change makes other processes read again."""
 ALL = "all"
 """The kind of what stands for all agents."""
+_PUT_META = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 _CREATE = (
     "CREATE TABLE IF NOT EXISTS forgotten (hash BLOB PRIMARY KEY, until BIGINT NOT NULL) "
     "WITHOUT ROWID"
@@ -52,13 +52,13 @@ def add_forgotten(
     key = read_key(db)
     if not key:
         key = secrets.token_bytes(16)
-        db.execute(PUT_META, (FORGET_KEY, key.hex()))
+        db.execute(_PUT_META, (FORGET_KEY, key.hex()))
     db.executemany(_ADD, [(name_hash(key, *name), to_micros(until)) for name in names])
 
 
 def count_forget(db: sqlite3.Connection) -> None:
     """Make other processes read the roster, the names and this table again."""
-    db.execute(PUT_META, (FORGET_COUNT, forget_count(db) + 1))
+    db.execute(_PUT_META, (FORGET_COUNT, forget_count(db) + 1))
 
 
 def clear_forgotten(db: sqlite3.Connection) -> None:

@@ -74,15 +74,12 @@ class Transaction:
 
     Args:
         db: the connection, inside a transaction.
-        string_ids: the cache of the store.
-        token_sources: the cache of the store.
+        string_ids, token_sources: the caches of the store.
         seq: seq of the newest event in the file.
         seen_seq: newest seq that this process has seen; below ``seq`` if other processes wrote.
-
-    Attributes:
-        is_other_history: whether the database may lack what this process has seen.
     """
 
+    # Whether the database may lack what this process has seen.
     is_other_history = False
 
     def __init__(

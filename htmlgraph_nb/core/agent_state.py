@@ -6,7 +6,6 @@ Only ``reducer.reduce`` adds events to it. Its properties return the evidence th
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from json.encoder import encode_basestring_ascii as _quote
@@ -192,7 +191,6 @@ class AgentState:
     @property
     def alive(self) -> bool:
         """Whether the agent's process is known to be running."""
-        # Called for each event; few agents run in a process that is known.
         is_known = self.process_at is not None
         return is_known and lost_since(self.facts_at, self.last_activity) is None
 
@@ -333,7 +331,9 @@ def from_json(presence: AgentPresence, text: str) -> AgentState:
     Raises:
         ValueError, TypeError, LookupError, AttributeError, OverflowError: any other text.
     """
-    record: Mapping[str, Any] = json.loads(text)
+    record: dict[str, Any] = json.loads(text)
+    if presence.detail_until is not None:
+        record["blocked_until"] = to_micros(presence.detail_until)
     kind, tool = record.get("last_event", ("", ""))
     last_signal_at = presence.last_activity
     if "newest" in record:
@@ -360,7 +360,6 @@ def from_json(presence: AgentPresence, text: str) -> AgentState:
         context_window=presence.context_window,
         context_source=presence.context_source,
         compacted_at=presence.compacted_at,
-        blocked_until=presence.detail_until,
         attempt=record.get("attempt", ""),
         hooks=presence.hooks,
         session_tokens=presence.session_tokens,
@@ -377,7 +376,7 @@ def from_json(presence: AgentPresence, text: str) -> AgentState:
 
 
 _TIMED_FIELDS = ("background", "turn_end", "ended", "blocked", "reported_by")
-_TIME_FIELDS = ("to_view", "process_at", "busy_at", "resumed_at")
+_TIME_FIELDS = ("to_view", "process_at", "busy_at", "resumed_at", "blocked_until")
 # Field → key in the stored JSON, which stays as older versions wrote it.
 _TIME_BY_KEY_FIELDS = {
     "latest": "latest",

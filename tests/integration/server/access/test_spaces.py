@@ -169,6 +169,11 @@ def test_spaces_cannot_change_each_other(teams: tuple[Team, Team, Team]) -> None
         assert other.post(f"/api/presence/{MARK}-agent/{action}").status == 404
     assert other.post("/api/alerts/mute", {"seconds": 60}).status == 200
     assert own.get("/api/alerts").json()["muted_until"] is None
+    # Of the same feature, the other space knows nothing.
+    ids = {"X_Agent_ID": "y", "X_Session_ID": "y"}
+    feature = f"/api/broadcast/features/{MARK}-feature/status"
+    changed = other.post(feature, {"new_status": "todo"}, **ids).json()
+    assert (changed["old_status"], changed["clients_notified"]) == (None, 0)
     assert own.get("/api/presence").json() == before
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 import secrets
+from collections.abc import Awaitable
 from typing import Any
 
 from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler, HubOAuthenticated
@@ -75,11 +76,11 @@ class HubSocketMixin(HubAuthMixin, WebSocketBase):
         self._hub_token = self.hub_auth.get_token(self) or ""
         return checked
 
-    def open(self, *args: str, **kwargs: str) -> None:
+    def open(self, *args: str, **kwargs: str) -> Awaitable[None] | None:
         """See WebSocketBase."""
-        super().open(*args, **kwargs)
         if getattr(self, "_cached_hub_user", None) is not None:
             self._recheck = asyncio.get_running_loop().create_task(self._check_again())
+        return super().open(*args, **kwargs)
 
     def on_close(self) -> None:
         """See WebSocketBase."""

@@ -25,7 +25,7 @@ from ...access.space_files import spaces_folder
 from ...background.leader_lock import LeaderLock
 from ..browser import sign_in_path
 from ..options import Print, add_db_option
-from .backup_commands import check_unused, in_use
+from .backup_commands import check_unused, file_path, in_use
 
 _HEADER_BYTES = 100
 _LOG_BYTES = 1 << 20
@@ -45,7 +45,7 @@ def configure_reset(parser: argparse.ArgumentParser, out: Print) -> None:
 
 def _reset(arguments: argparse.Namespace, out: Print) -> int:
     # Not that of a running server: deleting it would be refused anyway.
-    path = os.path.realpath(arguments.db or default_db())
+    path = os.path.realpath(file_path(arguments.db or default_db(), "reset"))
     _check_ours(path)
     files = _stored_files(path, is_default=path == os.path.realpath(default_db()))
     if not files:

@@ -270,3 +270,11 @@ def test_uninstall_undoes_every_connect(tmp_path: Path) -> None:
     again = user.run("uninstall")
     assert again.returncode == 0
     assert "no agent is connected here" in again.stdout
+
+
+def test_reset_refuses_a_shared_database(tmp_path: Path) -> None:
+    """It deletes files; the error shows no password."""
+    done = run(tmp_path, "reset", "--yes", "--db", "postgresql://ann:secret-7@127.0.0.1:1/x")
+    assert done.returncode != 0
+    assert "works on files" in done.stderr
+    assert "secret-7" not in done.stderr + done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pwd
 import secrets
@@ -9,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -30,6 +32,7 @@ wal_level = replica
 max_wal_senders = 4
 hot_standby = on
 """
+_SET_DEATH_SIGNAL = 1
 PASSWORD = "not-a-secret-7"
 
 
@@ -116,6 +119,7 @@ class PostgresServer:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=_end_with_parent,
             )
 
     def is_ready(self) -> bool:
@@ -168,6 +172,12 @@ class PostgresServer:
     def new_url(self) -> str:
         """Return the address of a new, empty store, with the password."""
         return f"{self.admin_url}?schema=t_{secrets.token_hex(6)}"
+
+
+def _end_with_parent() -> None:
+    """Have Linux end the server with the tests that started it, however these end."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGQUIT)
 
 
 def _children(pid: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Checks for Chromium, PostgreSQL and Node.js; installs them on Debian; standard library only."""
+"""Checks for the programs that tests start; installs them on Debian; standard library only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SystemIncomplete(Exception):
 
 
 def install_missing(python: Path) -> None:
-    """Make sure that Chromium and PostgreSQL are installed and playwright's Node.js runs.
+    """Make sure that Chromium, PostgreSQL and nginx are installed and playwright's Node.js runs.
 
     Args:
         python: the Python of an environment with playwright.
@@ -50,6 +50,10 @@ def _missing(python: Path) -> dict[str, str]:
         print("PostgreSQL:", find_postgres(), flush=True)
     except PostgresMissing as error:
         missing["postgresql"] = str(error)
+    if (nginx := find_nginx()) is None:
+        missing["nginx-light"] = "nginx is missing (Debian: apt-get install nginx-light)"
+    else:
+        print("nginx:", nginx, flush=True)
     node = subprocess.run([str(python), "-c", _NODE], capture_output=True, text=True)
     if node.returncode != 0:
         missing["libatomic1"] = (
@@ -57,6 +61,11 @@ def _missing(python: Path) -> dict[str, str]:
             f"(Debian: apt-get install libatomic1): {node.stderr.strip()}"
         )
     return missing
+
+
+def find_nginx() -> str | None:
+    """Return nginx, which Debian keeps out of the PATH of users; None: it is not installed."""
+    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 def _install(packages: list[str]) -> bool:

@@ -36,7 +36,8 @@ _SET_DEATH_SIGNAL = 1
 PASSWORD = "not-a-secret-7"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that is free now."""
     with socket.socket() as own:
         own.bind(("127.0.0.1", 0))
         return int(own.getsockname()[1])
@@ -55,10 +56,10 @@ class PostgresServer:
         self, folder: Path, copy_of: PostgresServer | None = None, *, durable: bool = True
     ) -> None:
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self._data = folder / "data"
         self._process: subprocess.Popen[bytes] | None = None
-        self._user = None if os.geteuid() else _unprivileged_user()
+        self._user = None if os.geteuid() else unprivileged_user()
         if self._user is not None:
             os.chown(folder, self._user, -1)
         if copy_of is None:
@@ -185,7 +186,8 @@ def _children(pid: int) -> list[int]:
     return [int(child) for child in path.read_text().split()] if path.exists() else []
 
 
-def _unprivileged_user() -> int:
+def unprivileged_user() -> int:
+    """Return the id of a user that may run PostgreSQL, which refuses root."""
     for name in ("postgres", "nobody"):
         try:
             return pwd.getpwnam(name).pw_uid

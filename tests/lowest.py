@@ -20,6 +20,8 @@ LIBRARIES = (
     *("genai-prices", "matplotlib", "tqdm"),
 )
 """Dependencies of which the lowest version is installed: what load, analyse and plot a history."""
+EXTRAS = ("plotly", "alerts")
+"""Extras of which the lowest version is installed as well."""
 OTHERS = ("jupyter-core", "pytest", "pytest-timeout", "hypothesis")
 """Of these the newest version is installed."""
 OF_THEIR_TIME = ("pyparsing<3.3",)
@@ -40,11 +42,8 @@ def requirements(project: dict[str, Any]) -> list[str]:
     Raises:
         EnvironmentFailed: a library has no lowest version there.
     """
-    extras = [
-        one
-        for group in project["project"].get("optional-dependencies", {}).values()
-        for one in group
-    ]
+    optional = project["project"].get("optional-dependencies", {})
+    extras = [one for name in EXTRAS for one in optional.get(name, ())]
     declared = "\n".join([*project["project"]["dependencies"], *extras])
     lowest = dict(re.findall(r"(?m)^([\w-]+)>=([\w.]+)$", declared))
     names = [*LIBRARIES, *(re.split(r"[^\w-]", extra)[0] for extra in extras)]

@@ -17,12 +17,15 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.helpers.jupyter_server import running_jupyter_server
-from tests.helpers.postgres import PostgresServer, make_server
 from tests.helpers.server_process import Server, running
+
+if TYPE_CHECKING:
+    from tests.helpers.postgres import PostgresServer
 
 Serve = Callable[..., Server]
 STANDALONE, JUPYTER = "standalone", "jupyter"
@@ -55,6 +58,9 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A server of PostgreSQL for the whole run; a test that kills it starts its own."""
+    # Here, because the environment of tests.lowest has no psycopg.
+    from tests.helpers.postgres import make_server
+
     server = make_server(durable=False)
     yield server
     server.stop()

@@ -26,9 +26,10 @@ from .segment_index import (
     list_segments,
     plan_pieces,
     read_epoch,
+    remove_segment_file,
     seq_bounds,
 )
-from .segments import read_segment, remove_segment_file
+from .segments import read_segment
 
 logger = logging.getLogger(__name__)
 

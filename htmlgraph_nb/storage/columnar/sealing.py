@@ -36,9 +36,10 @@ from .segment_index import (
     list_segments,
     orphans,
     read_epoch,
+    remove_segment_file,
     unsealed_ranges,
 )
-from .segments import finish_part, read_verified, remove_segment_file, write_part
+from .segments import finish_part, read_verified, write_part
 
 logger = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ is a reservation: that range is being written.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -254,3 +255,10 @@ def needs_sealing(path: str, db: sqlite3.Connection) -> bool:
         or bool(invalid_segments(path, segments))
         or bool(orphans(path, db))
     )
+
+
+def remove_segment_file(path: str, name: str) -> None:
+    """Remove a file from the folder of segments; errors are ignored."""
+    if name.endswith((SUFFIX, PART)):
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(segment_folder(path), name))

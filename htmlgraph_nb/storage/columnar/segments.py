@@ -32,7 +32,7 @@ from .arrow_schema import (
     missing_column,
     select_schema,
 )
-from .segment_index import PART, SUFFIX, Segment, segment_folder
+from .segment_index import SUFFIX, Segment, remove_segment_file, segment_folder
 
 _EPOCH, _RANGE = b"htmlgraph.epoch", b"htmlgraph.range"
 _SCHEMAS = [select_schema(columns) for columns in (HISTORY_COLUMNS, *EARLIER_COLUMNS)]
@@ -107,13 +107,6 @@ def finish_part(path: str, name: str, segment: Segment) -> None:
     folder = segment_folder(path)
     with contextlib.suppress(FileNotFoundError):
         os.replace(os.path.join(folder, name), os.path.join(folder, segment.file))
-
-
-def remove_segment_file(path: str, name: str) -> None:
-    """Remove a file from the folder of segments; errors are ignored."""
-    if name.endswith((SUFFIX, PART)):
-        with contextlib.suppress(OSError):
-            os.unlink(os.path.join(segment_folder(path), name))
 
 
 def read_segment(path: str, epoch: str, segment: Segment, query: HistoryQuery) -> pa.RecordBatch:

@@ -54,7 +54,7 @@ class TablesAndSeq(Protocol):
 
 
 CountJob = Callable[[TablesAndSeq], int]
-SelectIn = Callable[[sqlite3.Connection, str, Sequence[object]], list[Any]]
+RowSelector = Callable[[sqlite3.Connection, str, Sequence[object]], list[Any]]
 
 
 class CounterTable:
@@ -67,7 +67,7 @@ class CounterTable:
         select: ``database.select_in``.
     """
 
-    def __init__(self, select: SelectIn) -> None:
+    def __init__(self, select: RowSelector) -> None:
         self._select = select
         self._known: dict[str, LastPoint] = {}
         self._n_rows: int | None = None

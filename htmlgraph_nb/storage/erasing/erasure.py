@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ..columnar.segment_index import orphans
-from ..columnar.segments import remove_segment_file
+from ..columnar.segment_index import orphans, remove_segment_file
 from ..database import BUSY_TIMEOUT_S, open_reader, open_writer, sqlite_errors
 from ..file_table import stored_path
 from ..forgetting.forgotten_table import ALL, add_forgotten, count_forget

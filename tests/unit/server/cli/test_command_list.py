@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from importlib import import_module
@@ -26,7 +27,11 @@ def test_command_parser_has_a_function(command: object) -> None:
     """Each command has a description and sets ``run``."""
     name = command.name  # type: ignore[attr-defined]
     parser = command_parser(name)
-    assert parser.get_default("run") is not None
+    commands = [parser]
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction) and action.required:
+            commands = [*action.choices.values()]
+    assert all(each.get_default("run") is not None for each in commands)
     assert parser.description
 
 

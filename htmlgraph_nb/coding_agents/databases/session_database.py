@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple
@@ -64,6 +64,11 @@ class SessionCursor(ABC):
     @abstractmethod
     def is_open(self) -> bool:
         """Whether a turn is running, as far as the rows say."""
+
+    @property
+    def open_rows(self) -> Collection[str]:
+        """The ids of the rows that can still change, where the format has such."""
+        return ()
 
     @abstractmethod
     def read(self, db: sqlite3.Connection, max_rows: int) -> list[Event]:
@@ -143,6 +148,19 @@ class SessionDatabase(ABC):
     @abstractmethod
     def touched(self, db: sqlite3.Connection, position: Position) -> tuple[list[str], Position]:
         """Return the sessions with rows after a position, parents first, and the next position."""
+
+    @abstractmethod
+    def states(
+        self, db: sqlite3.Connection, sessions: Mapping[str, Collection[str]]
+    ) -> dict[str, object]:
+        """Return a value for each session that differs once rows that are known have changed.
+
+        It is much cheaper than reading the sessions. Of two changes at the same time, the value may
+        show only the first. A session without a value was deleted.
+
+        Args:
+            sessions: session → ``open_rows`` of its cursor.
+        """
 
     @abstractmethod
     def recent(self, db: sqlite3.Connection, since_ms: int) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import ClassVar
 
 from ...core.model import Event
@@ -76,6 +77,16 @@ SELECT coalesce(min(id), 0) - 1 FROM (
     SELECT id FROM messages WHERE session_id = ? AND id <= ?
     ORDER BY id DESC LIMIT {_REREAD_MESSAGES})
 """
+_STATES = f"""
+SELECT s.id, s.updated_at, s.archived_at, s.name, s.description, s.model_config_json,
+    (SELECT max(id) FROM usage_ledger WHERE session_id = s.id), (
+        SELECT group_concat(id || ' ' || length(content_json) || ' '
+            || coalesce(length(metadata_json), 0))
+        FROM (
+            SELECT id, content_json, metadata_json FROM messages WHERE session_id = s.id
+            ORDER BY id DESC LIMIT {_REREAD_MESSAGES}))
+FROM json_each(?) AS named CROSS JOIN sessions AS s ON s.id = named.value
+"""
 _USAGE = """
 SELECT id, created_timestamp AS created, model, input_tokens AS input, output_tokens AS output,
     cache_read_tokens AS cache_read, cache_write_tokens AS cache_write, cost, cost_source,
@@ -146,6 +157,13 @@ class GooseDatabase(SessionDatabase):
         """Return the sessions with rows after a position, parents first, and the next position."""
         found = names_of(db.execute(_TOUCHED, position))
         return found, self.position(db)
+
+    def states(
+        self, db: sqlite3.Connection, sessions: Mapping[str, Collection[str]]
+    ) -> dict[str, object]:
+        """Return the facts of sessions, and the lengths of the messages that are read again."""
+        rows = db.execute(_STATES, (json.dumps(list(sessions)),))
+        return {name: values for name, *values in rows}
 
     def recent(self, db: sqlite3.Connection, since_ms: int) -> list[str]:
         """Return the sessions that have changed since a time."""

@@ -5,8 +5,9 @@ Written against version 1.18.33; see ``session``.
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import ClassVar
 
@@ -149,6 +150,15 @@ SELECT id FROM session WHERE id IN (
         SELECT session_id FROM message WHERE rowid > ? ORDER BY rowid DESC LIMIT {_MAX_TOUCHED})
 ) ORDER BY parent_id IS NOT NULL, time_created
 """
+_STATES = """
+SELECT s.id, s.time_updated, s.time_archived, s.title
+FROM json_each(?) AS named CROSS JOIN session AS s ON s.id = named.value
+"""
+_MESSAGE_STATES = """
+SELECT m.session_id, m.id, m.time_updated, count(p.rowid), max(p.time_updated)
+FROM json_each(?) AS named CROSS JOIN message AS m ON m.id = named.value
+LEFT JOIN part AS p ON p.message_id = m.id GROUP BY m.rowid
+"""
 _REVIEWED = f"""
 SELECT id FROM session
 WHERE time_updated >= (SELECT max(time_updated) - {_REVIEWED_MS} FROM session)
@@ -188,11 +198,26 @@ class OpenCodeDatabase(SessionDatabase):
         changed in the last hour are returned as well.
         """
         now = self.position(db)
+        if now == position:
+            return [], now
         found = names_of(db.execute(_TOUCHED, position))
         if any(new < old for new, old in zip(now, position, strict=True)):
             known = set(found)
             found += [name for name in names_of(db.execute(_REVIEWED)) if name not in known]
         return found, now
+
+    def states(
+        self, db: sqlite3.Connection, sessions: Mapping[str, Collection[str]]
+    ) -> dict[str, object]:
+        """Return the times of sessions, of their open messages and of the parts of these."""
+        rows = db.execute(_STATES, (json.dumps(list(sessions)),))
+        states: dict[str, list[object]] = {name: [values] for name, *values in rows}
+        messages = [name for names in sessions.values() for name in names]
+        if messages:
+            for session, *values in db.execute(_MESSAGE_STATES, (json.dumps(messages),)):
+                if session in states:
+                    states[session].append(values)
+        return dict(states)
 
     def recent(self, db: sqlite3.Connection, since_ms: int) -> list[str]:
         """Return the sessions that have changed since a time, or whose turn is running."""
@@ -218,6 +243,11 @@ class _OpenCodeCursor(SessionCursor):
     def is_open(self) -> bool:
         """Whether a turn is running."""
         return self._reader.is_running
+
+    @property
+    def open_rows(self) -> Collection[str]:
+        """The messages that are not complete, and the last request."""
+        return self._open.keys()
 
     def read(self, db: sqlite3.Connection, max_rows: int) -> list[Event]:
         """Return the events of the messages that are new or were not complete."""

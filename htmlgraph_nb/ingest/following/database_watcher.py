@@ -1,9 +1,10 @@
 """Follow the session databases of coding agents: a polled source of events.
 
 A database is opened only after it or its log has changed, for a few short queries. Its new rows
-name the sessions that have changed; those whose turn is running are read as well. A session is read
-from its start when it is first seen, and again after a restart of the server. The ids of the events
-make that harmless, so no position is stored.
+name the sessions that have changed. Of those whose turn is running, one query returns the times of
+the rows that can change, and those with another time are read as well. A session is read from its
+start when it is first seen, and again after a restart of the server. The ids of the events make
+that harmless, so no position is stored.
 """
 
 from __future__ import annotations
@@ -75,6 +76,9 @@ class _Session:
 
     Attributes:
         changed_at: monotonic seconds at its last event.
+        state: ``SessionDatabase.states`` after it was last read; None: it was not read to its end.
+        is_settled: whether it was read again after ``state`` had changed: two changes can have the
+            same time.
         first_read: its events until its end is reached; None: it was.
         shown_at: when its turn was last reported to be running still.
         gave_up: whether the events were returned that wait for a change that may never come.
@@ -82,6 +86,8 @@ class _Session:
 
     cursor: SessionCursor
     changed_at: float
+    state: object = None
+    is_settled: bool = False
     first_read: EventBuffer | None = field(default_factory=EventBuffer)
     shown_at: float = float("-inf")
     gave_up: bool = False
@@ -164,10 +170,21 @@ class _Database:
         is_review = monotonic_s >= self._review_at
         if is_review:
             self._review_at = monotonic_s + _REVIEW_S
-        for name, session in self._sessions.items():
-            is_recent = is_review and monotonic_s - session.changed_at < ACTIVE_FOR_S
-            if is_recent or session.cursor.is_open:
+        followed = [
+            name
+            for name, session in self._sessions.items()
+            if name not in self._waiting
+            and (
+                session.cursor.is_open
+                or (is_review and monotonic_s - session.changed_at < ACTIVE_FOR_S)
+            )
+        ]
+        states = self._states(db, followed)
+        for name in followed:
+            session = self._sessions[name]
+            if not session.is_settled or states.get(name) != session.state:
                 self._waiting[name] = None
+        read: list[str] = []
         events: list[Event] = []
         while self._waiting and time.monotonic() < end:
             name = next(iter(self._waiting))
@@ -183,9 +200,25 @@ class _Database:
             self.problems.pop(name, None)
             if not self._sessions[name].cursor.behind:
                 del self._waiting[name]
+                read.append(name)
+        # In the same transaction, so that they are the states of what was read.
+        states = self._states(db, read)
+        for name in read:
+            session, state = self._sessions[name], states.get(name)
+            session.state, session.is_settled = state, state == session.state
         self.behind = bool(self._waiting)
         self._trim()
         return events
+
+    def _states(self, db: sqlite3.Connection, names: list[str]) -> dict[str, object]:
+        if not names:
+            return {}
+        rows = {name: self._sessions[name].cursor.open_rows for name in names}
+        try:
+            return self._database.states(db, rows)
+        except sqlite3.DataError:
+            # A row is too large; only the session that it belongs to cannot be read.
+            return {name: object() for name in names}
 
     def _changed(self, db: sqlite3.Connection) -> list[str]:
         named, self._named = list(self._named), set()

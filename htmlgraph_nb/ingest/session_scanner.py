@@ -134,7 +134,7 @@ class SessionScanner:
         if len(others) < _ROTATION_SIZE:
             self._folder_rotation = iter(list(self._folders.values()))
         # Too many hot folders to check them all in each step: the rotation covers them.
-        return others if len(hot) > 4 * _ROTATION_SIZE else hot + others
+        return others if len(hot) > 4 * _ROTATION_SIZE else list(dict.fromkeys(hot + others))
 
     def _check_folder(self, folder: _Folder, now: float, changed: _ChangedFiles) -> None:
         try:

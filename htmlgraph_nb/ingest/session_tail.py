@@ -172,7 +172,9 @@ class SessionTail:
 
     def sidecar_stamps(self) -> tuple[int, ...]:
         """Return numbers that change when a further file of the session does; () without any."""
-        paths = self._sidecar_paths()
+        paths = self._sidecars
+        if paths is None:
+            paths = self._sidecar_paths()
         return tuple(part for path in paths for part in _stamp_of(path)) if paths else ()
 
     def _sidecar_paths(self) -> dict[str, tuple[int, ...]]:

@@ -43,7 +43,7 @@ SLOW_INTERVAL_S = 2 * FAST_INTERVAL_S
 """Seconds between two checks of any other file, and between two scans of the folders. They coincide
 with every second fast check, so that the events of many sessions share a transaction."""
 MAX_FAST_FILES = 50
-"""With more active files than this, there are no fast checks, because they would cost too much."""
+"""With more active files and sessions there are no fast checks, as they would cost too much."""
 BEHIND_INTERVAL_S = 0.03
 """Seconds until the next poll while there is more to read."""
 FAST_FOR_S = 5.0
@@ -163,6 +163,11 @@ class SessionWatcher:
         """Seconds until the next poll."""
         return self._interval_s
 
+    @property
+    def n_followed(self) -> int:
+        """Number of files that are checked for changes."""
+        return len(self._active)
+
     def on_hook(self, hints: HookHints) -> None:
         """Check the files that a hook reported with the next poll. Thread-safe."""
         if hints.files:
@@ -247,16 +252,15 @@ class SessionWatcher:
         """Return the events of the files that are due, and whether there is more to read."""
         events: list[Event] = []
         end = self._monotonic() + SLICE_S
-        due = [
-            path
-            for path, file in self._active.items()
-            if file.due <= monotonic_s + _CHECK_TOLERANCE_S
-        ]
-        for path in due:
+        until = monotonic_s + _CHECK_TOLERANCE_S
+        due = [(path, file) for path, file in self._active.items() if file.due <= until]
+        for n_read, (path, file) in enumerate(due):
             if self._monotonic() >= end:
                 # The files that were not reached come first in the next poll.
+                for read, _ in due[:n_read]:
+                    if read in self._active:
+                        self._active.move_to_end(read)
                 return events, True
-            file = self._active[path]
             is_compressed = file.reported is not None and compression_of(path) is not None
             if is_compressed and self._decompressing not in (None, path):
                 continue
@@ -270,8 +274,6 @@ class SessionWatcher:
             except OSError as error:
                 self._skipped.add(path, error.strerror or str(error))
                 file.due = monotonic_s + 1.0
-            else:
-                self._active.move_to_end(path)
             if is_compressed:
                 self._decompressing = path if file.tail.behind and path in self._active else None
         return events, any(file.tail.behind for file in self._active.values())

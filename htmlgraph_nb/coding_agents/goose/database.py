@@ -10,6 +10,7 @@ from typing import ClassVar
 from ...core.model import Event
 from ..databases.session_database import (
     Position,
+    Row,
     SessionCursor,
     SessionDatabase,
     StoredSession,
@@ -180,6 +181,7 @@ class _GooseCursor(SessionCursor):
     def __init__(self, session: str, hash_input: HashInput) -> None:
         self._session = session
         self._reader = GooseSession(session, hash_input)
+        self._row: Row | None = None
         self._message = self._usage = 0
 
     @property
@@ -193,7 +195,8 @@ class _GooseCursor(SessionCursor):
         self.behind, self.exists = False, row is not None
         if row is None:
             return self._reader.deleted()
-        events = self._reader.feed_session(row)
+        events = [] if row == self._row else self._reader.feed_session(row)
+        self._row = row
         (start,) = db.execute(_REREAD, (self._session, self._message)).fetchone()
         messages = fetch(db, _MESSAGES, (self._session, start, max_rows + _REREAD_MESSAGES))
         requests = fetch(db, _USAGE, (self._session, self._usage, max_rows))

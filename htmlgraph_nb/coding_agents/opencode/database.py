@@ -234,6 +234,7 @@ class _OpenCodeCursor(SessionCursor):
     def __init__(self, session: str, hash_input: HashInput) -> None:
         self._session = session
         self._reader = OpenCodeSession(session, hash_input)
+        self._row: Row | None = None
         self._last: tuple[int, str] = (-1, "")
         # Message that can still change → the latest change of its parts.
         self._open: dict[str, int] = {}
@@ -255,7 +256,8 @@ class _OpenCodeCursor(SessionCursor):
         self.behind, self.exists = False, row is not None
         if row is None:
             return self._reader.deleted()
-        events = self._reader.feed_session(row)
+        events = [] if row == self._row else self._reader.feed_session(row)
+        self._row = row
         for message in list(self._open):
             events += self._read_message(db, message)
         new = db.execute(_NEW_MESSAGES, (self._session, *self._last, max_rows)).fetchall()

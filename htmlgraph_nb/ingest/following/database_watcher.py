@@ -42,6 +42,7 @@ from ..session_watcher import (
     ACTIVE_FOR_S,
     FAST_FOR_S,
     FAST_INTERVAL_S,
+    MAX_FAST_FILES,
     MAX_HINTS,
     SLOW_INTERVAL_S,
 )
@@ -98,12 +99,14 @@ class _Database:
 
     Attributes:
         behind: whether there is more to read.
+        n_active: number of its sessions with events in the last ACTIVE_FOR_S.
         problems: session → why it cannot be read.
     """
 
     def __init__(self, found: DatabasePath, since: float | None, *, titles: bool) -> None:
         self.path = found.path
         self.behind = False
+        self.n_active = 0
         self._database: SessionDatabase = AGENTS[found.agent].session_database()
         self._since = since
         self._titles = titles
@@ -170,14 +173,17 @@ class _Database:
         is_review = monotonic_s >= self._review_at
         if is_review:
             self._review_at = monotonic_s + _REVIEW_S
+        active = {
+            name
+            for name, session in self._sessions.items()
+            if monotonic_s - session.changed_at < ACTIVE_FOR_S
+        }
+        self.n_active = len(active)
         followed = [
             name
             for name, session in self._sessions.items()
-            if name not in self._waiting
-            and (
-                session.cursor.is_open
-                or (is_review and monotonic_s - session.changed_at < ACTIVE_FOR_S)
-            )
+            if (session.cursor.is_open or (is_review and name in active))
+            and name not in self._waiting
         ]
         states = self._states(db, followed)
         for name in followed:
@@ -299,6 +305,7 @@ class DatabaseWatcher:
         watch: follow all sessions; False: read only the sessions that hooks report, and only their
             completions.
         titles: keep generated titles.
+        n_files: returns the number of session files that are followed beside the databases.
         monotonic: the clock; returns seconds.
     """
 
@@ -309,8 +316,10 @@ class DatabaseWatcher:
         *,
         watch: bool = True,
         titles: bool = True,
+        n_files: Callable[[], int] = lambda: 0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._n_files = n_files
         self._since = since if watch else None
         self._further = further
         self._titles = titles
@@ -357,8 +366,13 @@ class DatabaseWatcher:
             if self._due.get(path, 0.0) <= monotonic_s:
                 events += self._poll_one(path, database, monotonic_s, wall_ns)
         self._skipped.log()
-        fast = any(each.behind or each.is_fast(monotonic_s) for each in self._databases.values())
-        self._interval_s = FAST_INTERVAL_S if fast else SLOW_INTERVAL_S
+        databases = self._databases.values()
+        n_active = self._n_files() + sum(each.n_active for each in databases)
+        has_fast = n_active <= MAX_FAST_FILES and any(
+            each.is_fast(monotonic_s) for each in databases
+        )
+        is_fast = has_fast or any(each.behind for each in databases)
+        self._interval_s = FAST_INTERVAL_S if is_fast else SLOW_INTERVAL_S
         return events
 
     def _find(self) -> None:

@@ -14,6 +14,7 @@ from htmlgraph_nb.forwarding.host_links import own_presences
 from htmlgraph_nb.ingest.files.session_roots import default_roots, status_folders
 from htmlgraph_nb.ingest.files.skipped_files import MAX_REPORTED
 from htmlgraph_nb.ingest.following.database_watcher import DatabaseWatcher
+from htmlgraph_nb.ingest.following.joined_sources import JoinedSources
 from htmlgraph_nb.ingest.poller import PolledSource
 from htmlgraph_nb.ingest.process_monitor import ProcessMonitor, read_process_starts
 from htmlgraph_nb.ingest.session_watcher import ACTIVE_FOR_S, SessionWatcher, resume_time
@@ -54,7 +55,11 @@ class LocalAgents:
             titles=config.titles,
         )
         self.databases = DatabaseWatcher(
-            self.followed_since, config.session_folder, watch=config.watch, titles=config.titles
+            self.followed_since,
+            config.session_folder,
+            watch=config.watch,
+            titles=config.titles,
+            n_files=lambda: self.files.n_followed,
         )
         status_dirs = status_folders(config.session_folder) if config.watch else {}
         self.processes = ProcessMonitor(
@@ -70,8 +75,7 @@ class LocalAgents:
     def sources(self) -> dict[str, PolledSource]:
         """All sources by name."""
         return {
-            "session files": self.files,
-            "databases": self.databases,
+            "sessions": JoinedSources({"session files": self.files, "databases": self.databases}),
             "processes": self.processes,
         }
 

@@ -13,8 +13,8 @@ retention      60 s        the leader         delete old history, one step every
 seal           60 s        the leader         start a process that seals history
 backfill       1 s         the leader         start a process that imports past sessions, once
 checkpoint     0.5 s       the leader         move the write-ahead log into the database file
-session files  variable    the leader, hooks  read new lines of the agents' session files
-databases      variable    the leader, hooks  read new rows of the agents' session databases
+sessions       variable    the leader, hooks  read what agents add to their session files and
+                                              databases
 processes      variable    the leader, hooks  notice agents whose process has ended
 =============  ==========  =================  ==================================================
 
@@ -22,7 +22,7 @@ Several servers may share one database; see ``leader_lock``. "hooks" are servers
 hook of an agent on this machine. Two servers may read the same file: event ids prevent duplicates.
 
 Every task may wait for the disk or for a database lock, so none runs on the event loop. Tasks that
-may take long (checkpoint, session files, processes) have threads of their own.
+may take long (checkpoint, sessions, processes) have threads of their own.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ from htmlgraph_nb.core.mirror import Mirror
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.protocol import decode
 from htmlgraph_nb.presence import PresenceManager, Publication
+from htmlgraph_nb.storage import file_guard
+from htmlgraph_nb.storage.store import Store
 from tests.helpers.database_files import history_rows
 from tests.helpers.environ import clean_environ
 from tests.helpers.wait import wait_until
@@ -272,3 +274,57 @@ def test_server_loads_file_of_running_script(serve: Serve, home: Path) -> None:
         assert server.presence().keys() == {"early"}
         script.update_presence("late", "prompt")
         wait_until(lambda: server.presence().keys() == {"early", "late"}, "the script's change")
+
+
+def test_sync_external_asks_the_database_only_after_a_change_of_its_log(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It runs fifty times a second, mostly for nothing."""
+    monkeypatch.setattr(file_guard, "FULL_CHECK_S", 0.0)
+    with PresenceManager(path) as first, PresenceManager(path) as second:
+        asked: list[int] = []
+        original = Store._data_version
+
+        def data_version(store: Store) -> int:
+            asked.append(1)
+            return original(store)
+
+        for n in range(3):
+            first.update_presence("a", "prompt")
+            assert second.sync_external()
+            assert second.cursor.seq == n + 1
+            # The second look is for a change with the timestamp of the first.
+            assert [second.sync_external() for _ in range(3)] == [False] * 3
+            with monkeypatch.context() as patch:
+                patch.setattr(Store, "_data_version", data_version)
+                assert not second.sync_external()
+            assert asked == []
+
+
+def test_sync_external_notices_two_changes_with_one_timestamp(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system stores times in steps, and the log is reused with the same size."""
+    monkeypatch.setattr(file_guard, "FULL_CHECK_S", 0.0)
+    monkeypatch.setattr(file_guard.FileGuard, "_check_log_header", lambda _guard: None)
+    with PresenceManager(path) as first, PresenceManager(path) as second:
+        second._store._guard.log_stamp = 4_152, 1_780_000_000_123_456_789
+        first.update_presence("a", "prompt")
+        assert second.sync_external()
+        assert not second.sync_external()
+        first.update_presence("a", "prompt")
+        assert second.sync_external()
+
+
+def test_sync_external_does_not_trust_whole_seconds(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor that a file system has finer times than it shows."""
+    monkeypatch.setattr(file_guard, "FULL_CHECK_S", 0.0)
+    monkeypatch.setattr(file_guard.FileGuard, "_check_log_header", lambda _guard: None)
+    with PresenceManager(path) as first, PresenceManager(path) as second:
+        second._store._guard.log_stamp = 4_152, 1_780_000_000_000_000_000
+        for _ in range(5):
+            assert not second.sync_external()
+        first.update_presence("a", "prompt")
+        assert second.sync_external()

@@ -36,8 +36,11 @@ _MAX_DEPTH = 40
 _ROTATION_SIZE = 125
 """Files at rest, and folders at rest, that are checked in one step."""
 _STEP_S = 0.02
-_SETTLED_NS = 2_000_000_000
-"""Age in nanoseconds from which another change is certain to change a folder's timestamp."""
+_SETTLED_S = 2.0
+"""Seconds after which another change is certain to change a folder's timestamp. They are counted
+here, because the clock of a file system can differ."""
+_OLD_NS = 2 * 86_400 * 1_000_000_000
+"""Age in nanoseconds from which no clock makes a folder look that changed just now."""
 
 
 class _LinkedTree:
@@ -51,9 +54,18 @@ class _LinkedTree:
 
 
 class _Folder:
-    """A folder, when its timestamp last changed, and its depth below the root."""
+    """A folder, when its timestamp last changed, and its depth below the root.
 
-    __slots__ = ("changed_at", "depth", "mtime_ns", "path", "root", "skipped", "tree")
+    Attributes:
+        mtime_ns: its timestamp, once all changes with it were seen; -1: it was not listed, -2: it
+            is to be listed again.
+        seen_ns, seen_at: its timestamp, and since when it has that, in monotonic seconds.
+    """
+
+    __slots__ = (
+        *("changed_at", "depth", "mtime_ns", "path", "root", "seen_at", "seen_ns", "skipped"),
+        "tree",
+    )
 
     def __init__(
         self, path: str, root: SessionRoot, depth: int, tree: _LinkedTree | None = None
@@ -62,7 +74,8 @@ class _Folder:
         self.root = root
         self.depth = depth
         self.tree = tree
-        self.mtime_ns = -1
+        self.mtime_ns = self.seen_ns = -1
+        self.seen_at = 0.0
         self.changed_at = 0.0
         self.skipped: list[str] = []
 
@@ -163,9 +176,12 @@ class SessionScanner:
             return
         if folder.mtime_ns != -1:
             folder.changed_at = now
-        # A second change within one tick of the system clock would leave the same timestamp.
-        settled = abs(time.time_ns() - mtime_ns) > _SETTLED_NS
-        folder.mtime_ns = mtime_ns if settled else -2
+        # A second change within one tick of the file system's clock leaves the same timestamp.
+        is_old = folder.seen_ns == -1 and abs(time.time_ns() - mtime_ns) > _OLD_NS
+        if mtime_ns != folder.seen_ns:
+            folder.seen_ns, folder.seen_at = mtime_ns, now
+        is_settled = is_old or now - folder.seen_at > _SETTLED_S
+        folder.mtime_ns = mtime_ns if is_settled else -2
 
     def _add_entry(self, entry: os.DirEntry[str], parent: _Folder, changed: _ChangedFiles) -> None:
         path, name = entry.path, entry.name

@@ -182,3 +182,43 @@ def test_scanner_limits_number_of_files(
     scanner = SessionScanner([SessionRoot("claude", str(tmp_path))], SINCE)
     assert len(scan(scanner)) == 2
     assert caplog.text.count("more than 2 session files or folders") == 1
+
+
+@pytest.mark.parametrize("offset_s", [-3_600.0, 3_600.0])
+def test_scanner_does_not_trust_the_clock_of_the_file_system(
+    tmp_path: Path, offset_s: float
+) -> None:
+    """A folder whose clock differs is listed again while its timestamp can hide a change."""
+    at = time.time() + offset_s
+    scanner = SessionScanner([SessionRoot("claude", str(tmp_path))], 0.0)
+    first = write(tmp_path / "a.jsonl")
+    os.utime(tmp_path, (at, at))
+    assert scan(scanner) == {first}
+    second = write(tmp_path / "b.jsonl")
+    os.utime(tmp_path, (at, at))
+    assert scan(scanner, 1_001.0) == {second}
+
+
+def test_scanner_lists_a_settled_folder_only_after_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one at rest for days only once."""
+    days_ago = time.time() - 5 * 86_400
+    for name in ("old", "new"):
+        write(tmp_path / name / "a.jsonl")
+    for folder in (tmp_path / "old", tmp_path):
+        os.utime(folder, (days_ago, days_ago))
+    listed: list[str] = []
+    original = os.scandir
+    monkeypatch.setattr(
+        session_scanner.os,
+        "scandir",
+        lambda path: listed.append(os.path.basename(path)) or original(path),
+    )
+    scanner = SessionScanner([SessionRoot("claude", str(tmp_path))], SINCE)
+    for now in (1_000.0, 1_001.0, 1_003.0):
+        scan(scanner, now, 1)
+    assert (listed.count("old"), listed.count("new")) == (1, 3)
+    listed.clear()
+    scan(scanner, 1_004.0)
+    assert listed == []

@@ -257,9 +257,8 @@ class SessionWatcher:
         for n_read, (path, file) in enumerate(due):
             if self._monotonic() >= end:
                 # The files that were not reached come first in the next poll.
-                for read, _ in due[:n_read]:
-                    if read in self._active:
-                        self._active.move_to_end(read)
+                for read in (read for read, _ in due[:n_read] if read in self._active):
+                    self._active.move_to_end(read)
                 return events, True
             is_compressed = file.reported is not None and compression_of(path) is not None
             if is_compressed and self._decompressing not in (None, path):

@@ -20,6 +20,11 @@ from htmlgraph_nb.coding_agents.databases.session_database import MAX_ROW_BYTES
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.ingest.following import database_watcher
 from htmlgraph_nb.ingest.following.database_watcher import RUNNING_AFTER_S, DatabaseWatcher
+from htmlgraph_nb.ingest.session_watcher import (
+    FAST_INTERVAL_S,
+    MAX_FAST_FILES,
+    SLOW_INTERVAL_S,
+)
 from tests.helpers.paths import ROOT
 from tests.helpers.session_databases import (
     START_MS,
@@ -411,3 +416,69 @@ def test_watcher_reports_that_a_slow_request_still_runs(
     scene.poll()
     scene.at += 300
     assert scene.watcher.poll(settled) == []
+
+
+def test_watcher_reads_only_the_sessions_that_changed(
+    scene: Scene, writer: OpenCodeWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice each, and not the others, although their turns are running."""
+    parts = {}
+    for session in [writer.session() for _ in range(3)]:
+        writer.prompt(session)
+        parts[session] = writer.call(session, writer.message(session, "assistant"))
+    scene.poll()
+    read: list[str] = []
+    original = database_watcher._Database._read_session
+
+    def read_session(self, db, name, monotonic_s):  # type: ignore[no-untyped-def]
+        read.append(name)
+        return original(self, db, name, monotonic_s)
+
+    monkeypatch.setattr(database_watcher._Database, "_read_session", read_session)
+    changed = list(parts)[1]
+    writer.tick()
+    writer.end_call(parts[changed])
+    assert scene.kinds() == ["tool_execute"]
+    assert read == [changed, changed]
+
+
+def test_watcher_reads_a_change_of_a_row_at_the_time_of_the_last_one(
+    scene: Scene, writer: OpenCodeWriter
+) -> None:
+    """Rows have milliseconds."""
+    session = writer.session()
+    writer.prompt(session)
+    part = writer.call(session, writer.message(session, "assistant"))
+    assert [event.event_type for event in scene.watcher.poll(NOW)][-1] == "tool_start"
+    writer.end_call(part)
+    assert scene.kinds() == ["tool_execute"]
+
+
+def test_watcher_reads_the_other_sessions_beside_one_with_a_huge_title(
+    scene: Scene, writer: OpenCodeWriter
+) -> None:
+    """Its row is too large to be read."""
+    session, other = writer.session(), writer.session()
+    for name in (session, other):
+        writer.prompt(name)
+    scene.poll()
+    title = "x" * (MAX_ROW_BYTES + 1)
+    writer.db.execute("UPDATE session SET title = ? WHERE id = ?", (title, other))
+    writer.tick()
+    writer.answer(session)
+    assert scene.kinds() == ["completion", "stop"]
+    assert list(scene.problems()) == [f"{scene.path}#{other}"]
+
+
+def test_watcher_checks_rarely_while_many_files_are_followed(
+    scene: Scene, writer: OpenCodeWriter
+) -> None:
+    """As those files are."""
+    n_files = MAX_FAST_FILES - 1
+    scene.watcher = DatabaseWatcher(0.0, (), n_files=lambda: n_files, monotonic=lambda: scene.at)
+    writer.session()
+    scene.watcher.poll(NOW)
+    assert scene.watcher.interval_s == FAST_INTERVAL_S
+    n_files += 1
+    scene.watcher.poll(NOW)
+    assert scene.watcher.interval_s == SLOW_INTERVAL_S

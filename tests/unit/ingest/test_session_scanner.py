@@ -215,6 +215,7 @@ def test_scanner_lists_a_settled_folder_only_after_a_change(
         "scandir",
         lambda path: listed.append(os.path.basename(path)) or original(path),
     )
+    monkeypatch.setattr(session_scanner, "_STEP_S", 60.0)
     scanner = SessionScanner([SessionRoot("claude", str(tmp_path))], SINCE)
     for now in (1_000.0, 1_001.0, 1_003.0):
         scan(scanner, now, 1)

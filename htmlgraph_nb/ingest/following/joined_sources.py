@@ -13,7 +13,7 @@ from ..poller import PolledSource
 
 logger = logging.getLogger(__name__)
 
-RETRY_S = 1.0
+SOURCE_PAUSE_S = 1.0
 """Seconds until a source that failed is polled again."""
 
 
@@ -46,7 +46,7 @@ class JoinedSources:
             for name, source in self._sources.items()
             if name not in self._retry_at
         ]
-        return min(working, default=RETRY_S)
+        return min(working, default=SOURCE_PAUSE_S)
 
     def poll(self, now: datetime) -> list[Event]:
         """Return the events of all sources since the last call."""
@@ -61,12 +61,12 @@ class JoinedSources:
             except (HtmlgraphError, OSError) as error:
                 if retry_at is None:
                     logger.warning("%s: %s", name, error)
-                self._retry_at[name] = monotonic_s + RETRY_S
+                self._retry_at[name] = monotonic_s + SOURCE_PAUSE_S
             except Exception:
                 # What the other sources returned would be lost.
                 if retry_at is None:
                     logger.exception("%s: unexpected error", name)
-                self._retry_at[name] = monotonic_s + RETRY_S
+                self._retry_at[name] = monotonic_s + SOURCE_PAUSE_S
             else:
                 self._retry_at.pop(name, None)
         return events

@@ -306,9 +306,11 @@ def test_sync_external_notices_two_changes_with_one_timestamp(
 ) -> None:
     """A file system stores times in steps, and the log is reused with the same size."""
     monkeypatch.setattr(file_guard, "FULL_CHECK_S", 0.0)
-    monkeypatch.setattr(file_guard.FileGuard, "_check_log_header", lambda _guard: None)
+    stamp = 4_152, 1_780_000_000_123_456_789
+    monkeypatch.setattr(
+        file_guard.FileGuard, "_check_log_header", lambda guard: setattr(guard, "log_stamp", stamp)
+    )
     with PresenceManager(path) as first, PresenceManager(path) as second:
-        second._store._guard.log_stamp = 4_152, 1_780_000_000_123_456_789
         first.update_presence("a", "prompt")
         assert second.sync_external()
         assert not second.sync_external()
@@ -321,9 +323,11 @@ def test_sync_external_does_not_trust_whole_seconds(
 ) -> None:
     """Nor that a file system has finer times than it shows."""
     monkeypatch.setattr(file_guard, "FULL_CHECK_S", 0.0)
-    monkeypatch.setattr(file_guard.FileGuard, "_check_log_header", lambda _guard: None)
+    stamp = 4_152, 1_780_000_000_000_000_000
+    monkeypatch.setattr(
+        file_guard.FileGuard, "_check_log_header", lambda guard: setattr(guard, "log_stamp", stamp)
+    )
     with PresenceManager(path) as first, PresenceManager(path) as second:
-        second._store._guard.log_stamp = 4_152, 1_780_000_000_000_000_000
         for _ in range(5):
             assert not second.sync_external()
         first.update_presence("a", "prompt")

@@ -10,7 +10,7 @@ import pytest
 
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.errors import HtmlgraphError
-from htmlgraph_nb.ingest.following.joined_sources import RETRY_S, JoinedSources
+from htmlgraph_nb.ingest.following.joined_sources import SOURCE_PAUSE_S, JoinedSources
 
 NOW = datetime(2026, 5, 30, 17, 0, tzinfo=UTC)
 
@@ -52,12 +52,12 @@ def test_joined_sources_keep_the_events_beside_a_failure(
         assert [event.agent_id for event in sources.poll(NOW)] == ["a"]
         assert len(bad.polls) == 1
         assert sources.interval_s == 0.5
-        at += RETRY_S
+        at += SOURCE_PAUSE_S
         sources.poll(NOW)
     assert len(bad.polls) == 2
     assert len(caplog.records) == 1
     assert caplog.records[0].getMessage().startswith("bad: ")
-    at += RETRY_S
+    at += SOURCE_PAUSE_S
     bad.error = None
     assert [event.agent_id for event in sources.poll(NOW)] == ["a", "b"]
     assert sources.interval_s == 0.1

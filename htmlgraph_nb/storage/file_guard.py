@@ -114,8 +114,8 @@ class FileGuard:
         self._logs = [os.path.realpath(path) + suffix for suffix in ("-wal", "-shm")]
         self._id = _id(os.stat(path))
         self._log_ids = [_id_of(log) for log in self._logs]
-        self.log_stamp: tuple[int, int] | None = None
-        self._next_full, self.n_log_checks = 0.0, 0
+        self._log_stamp: tuple[int, int] | None = None
+        self._next_full = 0.0
         self._is_saved = False
         self._suspected: tuple[tuple[int, int], float] | None = None
         self._file = _SharedFile.open(path)
@@ -161,7 +161,6 @@ class FileGuard:
         now = time.monotonic()
         if now >= self._next_full or self._problem is not None:
             self._check_logs()
-            self.n_log_checks += 1
             self._next_full = now + FULL_CHECK_S
         if self._problem is not None:
             self._problem, self._is_saved = None, False
@@ -218,7 +217,7 @@ class FileGuard:
     def _check_log_header(self) -> None:
         log = self._logs[0]
         status = os.stat(log)
-        if (status.st_size, status.st_mtime_ns) != self.log_stamp:
+        if (status.st_size, status.st_mtime_ns) != self._log_stamp:
             with open(log, "rb") as file:
                 header = file.read(4)
             # An empty log is one that was checkpointed.
@@ -229,7 +228,7 @@ class FileGuard:
                     "last checkpoint are lost",
                     final=True,
                 )
-            self.log_stamp = status.st_size, status.st_mtime_ns
+            self._log_stamp = status.st_size, status.st_mtime_ns
 
     # Consequences
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from ..errors import StoreDamaged, StoreUnavailable
 from .commit.damage import damage_monitor
 from .commit.string_ids import StringIds
+from .commit.wal_index import WalIndex
 from .commit.write_queue import TransactionListener, WriteQueue, WriteRequest
 from .database import BUSY_TIMEOUT_S, open_writer, sqlite_errors
 from .dedup_table import TokenSourceCache
@@ -67,10 +68,9 @@ class Store(WriteQueue[Transaction]):
             raise
         # None: the next transaction loads what other processes wrote.
         self._seen_version: int | None = None
-        # The log when that version was last seen, and whether a change since has another stamp.
-        self._seen_log: tuple[int, int] | None = None
-        self._is_log_settled = False
-        self._n_log_checks = 0
+        self._index = WalIndex(self.path)
+        # The header of the index before that version was read: the same one, the same version.
+        self._seen_header: bytes | None = None
         self._string_ids = StringIds()
         self._token_sources = TokenSourceCache()
 
@@ -91,29 +91,19 @@ class Store(WriteQueue[Transaction]):
             if self._closed:
                 return False
             self._guard.check()
-            log = self._log_stamp()
-            is_same = log is not None and log == self._seen_log
-            if is_same and self._is_log_settled:
+            header = self._index.header()
+            if header is not None and header == self._seen_header:
                 return False
             if self._data_version() == self._seen_version:
-                # Not with the first check: another change can have left the same timestamp.
-                self._seen_log, self._is_log_settled = log, is_same
+                self._seen_header = header
                 return False
             self._transact([], read_only=True)
+            self._seen_header = header
             return True
 
     def sync_notified(self) -> bool:
         """As ``sync_external``, which is as cheap as a notification would be."""
         return self.sync_external()
-
-    def _log_stamp(self) -> tuple[int, int] | None:
-        """Return size and timestamp of the log; None: not known, or in whole seconds."""
-        n_checks, stamp = self._guard.n_log_checks, self._guard.log_stamp
-        is_new, self._n_log_checks = n_checks != self._n_log_checks, n_checks
-        # Windows may store the time of a change only when the file is closed.
-        if not is_new or stamp is None or stamp[1] % 1_000_000_000 == 0 or os.name == "nt":
-            return None
-        return stamp
 
     @property
     def problem(self) -> str | None:
@@ -148,7 +138,7 @@ class Store(WriteQueue[Transaction]):
         except BaseException:
             # An interrupt may arrive just after the commit. The next transaction then loads the
             # rows after ``before`` as if another process had written them.
-            self._seen_version, self.seq, self._is_log_settled = None, before, False
+            self._seen_version, self._seen_header, self.seq = None, None, before
             self._string_ids.clear()
             listener.rolled_back()
             if db.in_transaction:
@@ -159,6 +149,7 @@ class Store(WriteQueue[Transaction]):
         self._guard.prepare_close()
         self._db.close()
         self._guard.close()
+        self._index.close()
         damage_monitor.closed(self.path)
 
 

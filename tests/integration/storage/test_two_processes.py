@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from htmlgraph_nb.core.mirror import Mirror
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.protocol import decode
 from htmlgraph_nb.presence import PresenceManager, Publication
-from htmlgraph_nb.storage import file_guard
+from htmlgraph_nb.storage.roster_sync import RosterSync
 from htmlgraph_nb.storage.store import Store
 from tests.helpers.database_files import history_rows
 from tests.helpers.environ import clean_environ
@@ -276,59 +278,98 @@ def test_server_loads_file_of_running_script(serve: Serve, home: Path) -> None:
         wait_until(lambda: server.presence().keys() == {"early", "late"}, "the script's change")
 
 
-def test_sync_external_asks_the_database_only_after_a_change_of_its_log(
+def count_versions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that grows whenever a store asks SQLite for the version of its data."""
+    asked: list[int] = []
+    original = Store._data_version
+
+    def data_version(store: Store) -> int:
+        asked.append(original(store))
+        return asked[-1]
+
+    monkeypatch.setattr(Store, "_data_version", data_version)
+    return asked
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the index cannot be read beside SQLite")
+def test_sync_external_asks_the_database_only_after_a_commit(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It runs fifty times a second, mostly for nothing."""
-    monkeypatch.setattr(file_guard, "FULL_CHECK_S", 0.0)
     with PresenceManager(path) as first, PresenceManager(path) as second:
-        asked: list[int] = []
-        original = Store._data_version
-
-        def data_version(store: Store) -> int:
-            asked.append(1)
-            return original(store)
-
+        asked = count_versions(monkeypatch)
         for n in range(3):
             first.update_presence("a", "prompt")
             assert second.sync_external()
             assert second.cursor.seq == n + 1
-            # The second look is for a change with the timestamp of the first.
-            assert [second.sync_external() for _ in range(3)] == [False] * 3
-            with monkeypatch.context() as patch:
-                patch.setattr(Store, "_data_version", data_version)
-                assert not second.sync_external()
+            asked.clear()
+            assert [second.sync_external() for _ in range(4)] == [False] * 4
             assert asked == []
 
 
-def test_sync_external_notices_two_changes_with_one_timestamp(
-    path: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A file system stores times in steps, and the log is reused with the same size."""
-    monkeypatch.setattr(file_guard, "FULL_CHECK_S", 0.0)
-    stamp = 4_152, 1_780_000_000_123_456_789
-    monkeypatch.setattr(
-        file_guard.FileGuard, "_check_log_header", lambda guard: setattr(guard, "log_stamp", stamp)
-    )
-    with PresenceManager(path) as first, PresenceManager(path) as second:
+def test_sync_external_notices_a_commit_that_leaves_size_and_time_of_the_log(path: str) -> None:
+    """A log is reused with the same size, and a commit becomes visible after it was written."""
+    with (
+        PresenceManager(path) as first,
+        PresenceManager(path) as second,
+        closing(sqlite3.connect(path)) as db,
+    ):
         first.update_presence("a", "prompt")
         assert second.sync_external()
-        assert not second.sync_external()
-        first.update_presence("a", "prompt")
-        assert second.sync_external()
-
-
-def test_sync_external_does_not_trust_whole_seconds(
-    path: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nor that a file system has finer times than it shows."""
-    monkeypatch.setattr(file_guard, "FULL_CHECK_S", 0.0)
-    stamp = 4_152, 1_780_000_000_000_000_000
-    monkeypatch.setattr(
-        file_guard.FileGuard, "_check_log_header", lambda guard: setattr(guard, "log_stamp", stamp)
-    )
-    with PresenceManager(path) as first, PresenceManager(path) as second:
-        for _ in range(5):
+        log = Path(path + "-wal")
+        for n in range(2, 6):
+            before = log.stat()
+            # The next commit writes at the start of the log.
+            db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+            first.update_presence("a", "prompt")
+            assert log.stat().st_size >= before.st_size
+            os.utime(log, ns=(before.st_atime_ns, before.st_mtime_ns))
+            assert second.sync_external()
+            assert second.cursor.seq == n
             assert not second.sync_external()
+
+
+def test_sync_external_loads_again_what_a_failed_transaction_had_loaded(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it was kept, though the log is still the same."""
+    with PresenceManager(path) as first, PresenceManager(path) as second:
         first.update_presence("a", "prompt")
+        with monkeypatch.context() as patch:
+            patch.setattr(RosterSync, "flush", fail)
+            with pytest.raises(RuntimeError):
+                second.update_presence("b", "prompt")
         assert second.sync_external()
+        assert set(second.agents) == {"a"}
+
+
+def fail(*_: object) -> None:
+    """Raise."""
+    raise RuntimeError("failed")
+
+
+def test_store_keeps_its_locks_while_another_of_the_process_is_open(path: str) -> None:
+    """A process that finds no lock on the index would start it from its beginning."""
+    other = """
+import sys, fcntl, struct
+with open(sys.argv[1] + "-shm", "r+b") as file:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 128)
+    except OSError:
+        print("locked")
+"""
+
+    def is_locked() -> bool:
+        command = [sys.executable, "-c", other, path]
+        return (
+            "locked" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        )
+
+    with closing(sqlite3.connect(path)) as reader:
+        with PresenceManager(path) as first:
+            with PresenceManager(path):
+                reader.execute("SELECT count(*) FROM events").fetchall()
+            assert is_locked()
+            first.update_presence("a", "prompt")
+            assert not first.sync_external()
+        assert is_locked()

@@ -18,6 +18,7 @@ from ..core.changes import ImportResult
 from ..core.model import AgentPresence, Event
 from ..errors import StoreUnavailable
 from ..presence import PresenceManager
+from ..storage.file_table import FileStamp
 from .event_buffer import EventBuffer
 from .file_facts import FileFacts
 from .import_order import stamp_of
@@ -32,6 +33,9 @@ logger = logging.getLogger(__name__)
 READ_BYTES = 1 << 20
 """Bytes of a file that are read at once."""
 MAX_UNREADABLE = 1_000
+_MAX_EMPTY = 100
+"""Files without events that are stored as imported in one transaction: each commit costs the server
+more than such a file."""
 _TRANSACTION_S = 0.004
 """Time for which a transaction should keep other writers waiting."""
 _MIN_PART, _MAX_PART = 20, 1_000
@@ -77,6 +81,8 @@ class ImportReport(ImportCounts):
 class SessionImporter:
     """Imports session files into a database; importing a file again changes nothing.
 
+    Call ``finish`` after the last file.
+
     Sessions that the older project's database has reported are not read from their files again.
 
     Args:
@@ -105,6 +111,8 @@ class SessionImporter:
         self._titles = titles
         self._pause = pause
         self._part = _MIN_PART
+        # Path → stamp of the files without events that are not stored as imported yet.
+        self._empty: dict[str, FileStamp] = {}
         self._legacy_sessions = SessionOrigins(manager.db_path, legacy=True)
         self.report = ImportReport()
 
@@ -128,7 +136,11 @@ class SessionImporter:
                     self._store(self._uncovered(events))
             for event in tail.finish() if is_quiet else ():
                 buffer.add(facts.add_to(event))
-            self._store_last(buffer.finish(), file, is_quiet)
+            last = buffer.finish()
+            if has_events or last:
+                self._store_last(last, file, is_quiet)
+            else:
+                self._add_empty(file, is_quiet)
             done = True
             if problem := tail.problem or (None if has_events else why_no_session(tail)):
                 self._add_unreadable(file, problem)
@@ -142,6 +154,18 @@ class SessionImporter:
         self.report.n_broken += tail.n_broken
         lines = [f"{file.path}:{line}" for line in tail.broken]
         self.report.broken += lines[: MAX_UNREADABLE - len(self.report.broken)]
+
+    def finish(self) -> None:
+        """Store which files without events were imported; raises as ``import_file``."""
+        if self._empty:
+            self._write(partial(self._manager.import_events, [], None, self._empty))
+            self._empty = {}
+
+    def _add_empty(self, file: SessionFile, is_final: bool) -> None:
+        if is_final and file.mtime_ns:
+            self._empty[file.path] = stamp_of(file)
+        if len(self._empty) >= _MAX_EMPTY:
+            self.finish()
 
     def _add_unreadable(self, file: SessionFile, reason: str) -> None:
         if len(self.report.unreadable) < MAX_UNREADABLE:
@@ -208,4 +232,5 @@ def import_sessions(
     importer = SessionImporter(manager, now, titles=titles)
     for file in files:
         importer.import_file(file, on_bytes)
+    importer.finish()
     return importer.report

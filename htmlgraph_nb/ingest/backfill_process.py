@@ -287,6 +287,7 @@ class _Importer:
             report.bytes_done = bytes_before + file.size
             report.files_done += 1
             report.events = importer.report.accepted
+        importer.finish()
         for path, reason in importer.report.unreadable.items():
             logger.warning("session file %r is not read: %s", path, reason)
         importer.report.unreadable.clear()

@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -328,3 +329,25 @@ def test_import_holds_few_events_of_a_long_file(
     assert n_bytes == file.size
     types = stored_types(manager.db_path)
     assert [types[name] for name in ("prompt", "completion", "tool_execute")] == [n_turns] * 3
+
+
+def test_import_stores_files_without_events_together(
+    manager: PresenceManager, tmp_path: Path
+) -> None:
+    """Each commit makes a running server load what was committed."""
+    files = []
+    for number in range(250):
+        path = tmp_path / f"{UUID(int=number)}.jsonl"
+        path.write_bytes(b"{}\n")
+        os.utime(path, (NOW.timestamp() - 90_000, NOW.timestamp() - 90_000))
+        files.append(session_file(str(path), "claude", path.stat()))
+    pauses: list[float] = []
+    each = SessionImporter(manager, NOW, pause=pauses.append)
+    for file in files:
+        each.import_file(file)
+    each.finish()
+    each.finish()
+    assert len(pauses) == 3
+    with closing(open_reader(manager.db_path)) as db:
+        assert read_session_files(db).keys() == {file.path for file in files}
+    assert each.report.files == 250

@@ -62,3 +62,39 @@ def test_cursor_reads_only_what_changed(path: Path) -> None:
         assert not cursor.is_open
         db.execute("DELETE FROM sessions WHERE id = '20261130_1'")
         assert [event.event_type for event in cursor.read(db, 1_000)] == ["session_end"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE sessions SET updated_at = '2030-01-01 00:00:00' WHERE id = '20261130_1'",
+        "UPDATE sessions SET archived_at = '2030-01-01 00:00:00' WHERE id = '20261130_1'",
+        "UPDATE sessions SET description = 'other' WHERE id = '20261130_1'",
+        "UPDATE sessions SET model_config_json = '{}' WHERE id = '20261130_1'",
+        "INSERT INTO usage_ledger (session_id, created_timestamp) VALUES ('20261130_1', 1)",
+        "UPDATE messages SET content_json = content_json || ' ' WHERE id = ("
+        "SELECT max(id) FROM messages WHERE session_id = '20261130_1')",
+        'UPDATE messages SET metadata_json = \'{"userVisible": false, "x": 12345678}\' WHERE id = ('
+        "SELECT max(id) FROM messages WHERE session_id = '20261130_1')",
+        "DELETE FROM messages WHERE id = ("
+        "SELECT max(id) FROM messages WHERE session_id = '20261130_1')",
+    ],
+)
+def test_database_states_differ_after_a_change(path: Path, change: str) -> None:
+    """Of the session with the change, and of no other."""
+    names: dict[str, tuple[str, ...]] = {"20261130_1": (), "20261130_2": (), "gone": ()}
+    with closing(sqlite3.connect(path)) as db:
+        before = DATABASE.states(db, names)
+        assert before.keys() == {"20261130_1", "20261130_2"}
+        assert DATABASE.states(db, names) == before
+        assert db.execute(change).rowcount == 1
+        after = DATABASE.states(db, names)
+        assert after["20261130_1"] != before["20261130_1"]
+        assert after["20261130_2"] == before["20261130_2"]
+
+
+def test_database_states_lack_a_deleted_session(path: Path) -> None:
+    """Its cursor then reports its end."""
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("DELETE FROM sessions WHERE id = '20261130_1'")
+        assert DATABASE.states(db, {"20261130_1": ()}) == {}

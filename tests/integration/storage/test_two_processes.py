@@ -346,30 +346,3 @@ def test_sync_external_loads_again_what_a_failed_transaction_had_loaded(
 def fail(*_: object) -> None:
     """Raise."""
     raise RuntimeError("failed")
-
-
-def test_store_keeps_its_locks_while_another_of_the_process_is_open(path: str) -> None:
-    """A process that finds no lock on the index would start it from its beginning."""
-    other = """
-import sys, fcntl, struct
-with open(sys.argv[1] + "-shm", "r+b") as file:
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 128)
-    except OSError:
-        print("locked")
-"""
-
-    def is_locked() -> bool:
-        command = [sys.executable, "-c", other, path]
-        return (
-            "locked" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        )
-
-    with closing(sqlite3.connect(path)) as reader:
-        with PresenceManager(path) as first:
-            with PresenceManager(path):
-                reader.execute("SELECT count(*) FROM events").fetchall()
-            assert is_locked()
-            first.update_presence("a", "prompt")
-            assert not first.sync_external()
-        assert is_locked()

@@ -56,9 +56,10 @@ _MAX_KNOWN = 2_000
 """Sessions of a database whose position is kept."""
 _READ_MESSAGES = 100
 _SLICE_S = 0.02
-_SETTLED_S = 0.1
-"""Seconds after which a further change is certain to have another timestamp. They are counted here,
-because the clock of a file system can differ."""
+_READ_AGAIN_S = (0.1, 5.0)
+"""Seconds after a change at which a database is read again: a further change can have the same
+timestamp, and a commit becomes visible only after it was written, which the disk can delay. They
+are counted here, because the clock of a file system can differ."""
 _RETRY_S = 5.0
 """Seconds until a database that cannot be read is tried again."""
 _REVIEW_S = 2.0
@@ -112,9 +113,7 @@ class _Database:
         self._titles = titles
         self._facts = FileFacts.of_path(found.path)
         self._stamp: DatabaseStamp | None = None
-        # Whether it was read so long after its last change that all of it was.
-        self._is_settled = False
-        self._changed_at = float("-inf")
+        self._changed_at = self._read_at = float("-inf")
         self._position: Position | None = None
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._waiting: OrderedDict[str, None] = OrderedDict()
@@ -126,7 +125,6 @@ class _Database:
         """Read a session with the next poll."""
         if len(self._named) < _MAX_NAMED:
             self._named.add(session)
-            self._is_settled = False
 
     def is_fast(self, monotonic_s: float) -> bool:
         """Return whether the database changed recently."""
@@ -140,7 +138,9 @@ class _Database:
         """
         stamp = database_stamp(self.path)
         is_same = stamp == self._stamp
-        if is_same and self._is_settled and not self.behind and not self._waiting:
+        read_after_s, now_after_s = self._read_at - self._changed_at, monotonic_s - self._changed_at
+        is_due = any(read_after_s <= wait_s < now_after_s for wait_s in _READ_AGAIN_S)
+        if is_same and not (is_due or self._named or self.behind or self._waiting):
             return self._check_quiet(monotonic_s, wall_ns)
         if stamp.main is None:
             # Deleted, or about to be replaced.
@@ -157,7 +157,7 @@ class _Database:
             # What was read may be half of a change, and its events are lost.
             self._restart(None)
             raise
-        self._is_settled = monotonic_s - self._changed_at > _SETTLED_S
+        self._read_at = monotonic_s
         return events
 
     def _restart(self, stamp: DatabaseStamp | None) -> None:

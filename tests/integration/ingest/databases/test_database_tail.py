@@ -15,6 +15,7 @@ from htmlgraph_nb.history.transcripts import load_transcripts
 from htmlgraph_nb.ingest.backfill import import_sessions
 from htmlgraph_nb.ingest.backfill_process import BackfillOptions, run_backfill
 from htmlgraph_nb.ingest.databases.found_databases import find_databases
+from htmlgraph_nb.ingest.following import database_watcher
 from htmlgraph_nb.ingest.following.database_watcher import DatabaseWatcher
 from htmlgraph_nb.ingest.session_files import SessionFile, find_own_sessions, find_sessions, is_gone
 from htmlgraph_nb.presence import PresenceManager
@@ -76,9 +77,11 @@ def test_find_sessions_names_a_database_that_it_cannot_read(home: Path) -> None:
 
 @pytest.mark.parametrize("agent", AGENTS)
 def test_import_of_a_database_is_repeatable(
-    agent: str, home: Path, manager: PresenceManager
+    agent: str, home: Path, manager: PresenceManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was followed, imported or imported before counts once."""
+    # A busy machine would need more polls.
+    monkeypatch.setattr(database_watcher, "_SLICE_S", 60.0)
     recorded_database(agent, path_of(agent, home))
     files, _ = find_own_sessions(agent)
     first = import_sessions(manager, files, NOW)

@@ -422,6 +422,8 @@ def test_watcher_reads_only_the_sessions_that_changed(
     scene: Scene, writer: OpenCodeWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twice each, and not the others, although their turns are running."""
+    # A busy machine would need more polls.
+    monkeypatch.setattr(database_watcher, "_SLICE_S", 60.0)
     parts = {}
     for session in [writer.session() for _ in range(3)]:
         writer.prompt(session)
@@ -482,3 +484,19 @@ def test_watcher_checks_rarely_while_many_files_are_followed(
     n_files += 1
     scene.watcher.poll(NOW)
     assert scene.watcher.interval_s == SLOW_INTERVAL_S
+
+
+def test_watcher_reads_a_commit_that_is_visible_long_after_it_was_written(
+    scene: Scene, writer: OpenCodeWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk can take seconds, and the timestamp of the log is that of the write."""
+    session = writer.session()
+    writer.prompt(session)
+    for _ in range(3):
+        scene.at += 1.0
+        scene.watcher.poll(NOW)
+    stamp = database_watcher.database_stamp(str(scene.path))
+    monkeypatch.setattr(database_watcher, "database_stamp", lambda _path: stamp)
+    writer.tick()
+    writer.answer(session)
+    assert scene.kinds() == ["completion", "stop"]

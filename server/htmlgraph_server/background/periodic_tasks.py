@@ -13,8 +13,7 @@ retention      60 s        the leader         delete old history, one step every
 seal           60 s        the leader         start a process that seals history
 backfill       1 s         the leader         start a process that imports past sessions, once
 checkpoint     0.5 s       the leader         move the write-ahead log into the database file
-sessions       variable    the leader, hooks  read what agents add to their session files and
-                                              databases
+sessions       variable    the leader, hooks  read the agents' session files and databases
 processes      variable    the leader, hooks  notice agents whose process has ended
 =============  ==========  =================  ==================================================
 

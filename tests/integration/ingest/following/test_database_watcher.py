@@ -482,6 +482,7 @@ def test_watcher_checks_rarely_while_many_files_are_followed(
     scene.watcher.poll(NOW)
     assert scene.watcher.interval_s == FAST_INTERVAL_S
     n_files += 1
+    scene.at += SLOW_INTERVAL_S
     scene.watcher.poll(NOW)
     assert scene.watcher.interval_s == SLOW_INTERVAL_S
 

@@ -13,3 +13,5 @@ def drop_traceback(stream: IOStream) -> None:
     """
     if stream.error is not None:
         stream.error.__traceback__ = None
+        # Of an error that was being handled meanwhile, such as a violation of the protocol.
+        stream.error.__context__ = None

@@ -340,13 +340,13 @@ def test_backfiller_ignores_other_lines(tmp_path: Path, home: SessionHome) -> No
     customize = tmp_path / "site" / "sitecustomize.py"
     customize.parent.mkdir()
     customize.write_text("print('hello')\nprint([])\n")
-    backfiller = Backfiller(BackfillOptions(str(tmp_path / "h.db")))
     lines: list[str] = []
-    backfiller.on_line = lines.append
     with pytest.MonkeyPatch.context() as patch:
         for name, value in home.environ.items():
             patch.setenv(name, value)
         patch.setenv("PYTHONPATH", str(customize.parent))
+        backfiller = Backfiller(BackfillOptions(str(tmp_path / "h.db")))
+        backfiller.on_line = lines.append
         backfiller.check()
     wait_until(lambda: (backfiller.status() or {}).get("state") == "done", "the end", 60)
     backfiller.close()

@@ -62,7 +62,7 @@ class Store(WriteQueue[Transaction]):
                 self.epoch = str(self._meta("epoch"))
                 self.seq = _last_seq(self._db)
                 self._guard = FileGuard(self.path, self._db, self.epoch)
-            damage_monitor.opened(self.path)
+            damage_monitor.opened(self.path, self._guard.problem_now)
         except BaseException:
             self._db.close()
             raise
@@ -114,9 +114,9 @@ class Store(WriteQueue[Transaction]):
         self, group: list[WriteRequest[Transaction, Any]], read_only: bool = False
     ) -> None:
         db, listener, before = self._db, self._listener, self.seq
+        self._guard.check_before()
         if not read_only and (problem := self.problem) is not None:
             raise StoreDamaged(problem)
-        self._guard.check_before()
         self._cursor.execute("BEGIN" if read_only else "BEGIN IMMEDIATE")
         try:
             version = self._data_version()
@@ -146,11 +146,11 @@ class Store(WriteQueue[Transaction]):
             raise
 
     def _close(self) -> None:
+        damage_monitor.closed(self.path)
         self._guard.prepare_close()
         self._db.close()
         self._guard.close()
         self._index.close()
-        damage_monitor.closed(self.path)
 
 
 _LAST_SEQ = f"""

@@ -50,7 +50,7 @@ def commands() -> list[list[str]]:
         spans += re.findall(r"`((?:[A-Z_]+=\S+ )?htmlgraph-nb [^`]+)`", text_of(page))
         lines = [line for block in blocks("sh", page) for line in block.splitlines()]
         spans += [part for line in lines for part in line.split("&&") if "htmlgraph-nb " in part]
-    found = [shlex.split(span.partition("htmlgraph-nb ")[2]) for span in spans]
+    found = [shlex.split(span.partition("htmlgraph-nb ")[2], comments=True) for span in spans]
     return [list(arguments) for arguments in dict.fromkeys(map(tuple, found))]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from htmlgraph_nb.presence import PresenceManager
 
 from .delivery.delivery_queue import DeliveryQueue
 from .table_outbox import TableOutbox
+
+_START_S = 5.0
+"""Longest time that a test alert waits for the start of the deliveries."""
 
 
 class AlertSender:
@@ -82,6 +86,12 @@ class AlertSender:
             message="This is a test of htmlgraph-nb alerts.",
             label="Test",
         )
+        end = time.monotonic() + _START_S
+        while not self._queue.is_running:
+            # The server has just started, or is about to stop.
+            if time.monotonic() >= end:
+                return "the delivery of alerts is not running"
+            await asyncio.sleep(0.02)
         outcome = await asyncio.wrap_future(self._queue.test(name, alert))
         return outcome.error
 

@@ -131,6 +131,11 @@ class DeliveryQueue:
                 raise RuntimeError("the delivery of alerts is not running")
             return asyncio.run_coroutine_threadsafe(attempt(), self._loop)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its thread has started and is not stopped."""
+        return self._loop is not None
+
     def close(self, timeout_s: float = STOP_S) -> None:
         """Stop; attempts in progress are given up and stay in the outbox.
 

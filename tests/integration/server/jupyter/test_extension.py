@@ -238,7 +238,7 @@ def test_unusable_database_is_reported_and_retried(tmp_path: Path) -> None:
     server = JupyterServer(home)
     try:
         response = server.start().get("/api/presence")
-        assert (response.status, response.error["code"]) == (503, "store_unavailable")
+        assert (response.status, response.error["code"]) == (503, "store_damaged")
         assert str(server.db) in response.error["message"]
         server.db.unlink()
         server.send("ada")
@@ -252,7 +252,11 @@ def test_unusable_database_is_reported_and_retried(tmp_path: Path) -> None:
 # Settings
 
 
-JUPYTER_SETTINGS = {"host", "port", "token", "allow_origins", "allow_hosts"}
+JUPYTER_SETTINGS = {
+    *("host", "port", "token", "allow_origins", "allow_hosts", "max_spaces", "jupyterhub"),
+    *("token_file", "local_token", "log_format"),
+    *("identity_header", "groups_header", "trusted_proxies"),
+}
 
 
 def test_extension_has_a_trait_for_each_setting() -> None:
@@ -332,6 +336,16 @@ def test_extension_imports_little() -> None:
         "htmlgraph_nb.core.fast_records",
         "htmlgraph_nb.core.agent_state",
         "htmlgraph_nb.core.ids",
+        "htmlgraph_nb.core.hosts",
+        "htmlgraph_nb.core.hosts.host_contact",
+        "htmlgraph_nb.storage.commit",
+        "htmlgraph_nb.storage.commit.damage",
+        "htmlgraph_nb.storage.postgres",
+        "htmlgraph_nb.storage.postgres.location",
+        "htmlgraph_server.connections",
+        "htmlgraph_server.connections.hub_address",
+        "htmlgraph_server.connections.hub_limits",
+        "htmlgraph_server.setting_parsers",
         "htmlgraph_nb.storage",
         "htmlgraph_nb.storage.database",
         "htmlgraph_nb.storage.file_guard",

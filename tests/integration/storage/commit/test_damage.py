@@ -44,7 +44,7 @@ def test_monitor_ignores_files_without_store_and_sound_files(path: str) -> None:
     """An error of a read alone stops nobody."""
     monitor = DamageMonitor()
     monitor.suspect(path)
-    monitor.opened(path)
+    monitor.opened(path, lambda: None)
     monitor.suspect(path)
     wait_until(lambda: "htmlgraph-damage" not in {t.name for t in threading.enumerate()})
     assert monitor.problem(path) is None

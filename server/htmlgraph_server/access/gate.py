@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from htmlgraph_nb.core.protocol import CloseCode
-from htmlgraph_nb.errors import HtmlgraphError
+from htmlgraph_nb.errors import HtmlgraphError, StoreReplaced
 
 from ..config import Config
 from ..connections.token_guesses import TokenGuesses
@@ -84,6 +84,9 @@ class Gate:
         try:
             await asyncio.get_running_loop().run_in_executor(None, work)
             self._failing = False
+        except StoreReplaced:
+            # Logged by the store, once for all.
+            return
         except HtmlgraphError as error:
             if not self._failing:
                 logger.warning("tokens: %s", error)

@@ -28,7 +28,7 @@ from htmlgraph_nb.alerts.fired_alert import FiredAlert
 from htmlgraph_nb.alerts.silence import FOREVER
 from htmlgraph_nb.core.changes import ChangeBatch
 from htmlgraph_nb.core.timestamps import utc_now
-from htmlgraph_nb.errors import StoreError
+from htmlgraph_nb.errors import StoreError, StoreReplaced
 from htmlgraph_nb.presence import PresenceManager
 
 from ..history.history_reader import HistoryReader
@@ -154,7 +154,8 @@ class AlertService:
                 await self._step()
                 self._failing = False
             except StoreError as error:
-                if not self._failing:
+                # Logged by the store, once for all.
+                if not self._failing and not isinstance(error, StoreReplaced):
                     logger.warning("alerts: %s", error)
                 self._failing = True
             except Exception:

@@ -17,7 +17,7 @@ from typing import Any
 from htmlgraph_nb.core.hosts.host_contact import UNREACHABLE
 from htmlgraph_nb.core.model import Event, PresenceStatus
 from htmlgraph_nb.core.timestamps import utc_now
-from htmlgraph_nb.errors import HtmlgraphError
+from htmlgraph_nb.errors import HtmlgraphError, StoreReplaced
 from htmlgraph_nb.forwarding.host_board import (
     HostBoard,
     HostReport,
@@ -117,7 +117,8 @@ class HostService:
                 await self._check()
                 failing = False
             except HtmlgraphError as error:
-                if not failing:
+                # Logged by the store, once for all.
+                if not failing and not isinstance(error, StoreReplaced):
                     logger.warning("hosts: %s", error)
                 failing = True
 

@@ -146,7 +146,7 @@ class Store(WriteQueue[Transaction]):
             raise
 
     def _close(self) -> None:
-        damage_monitor.closed(self.path)
+        damage_monitor.closed(self.path, self._guard.problem_now)
         self._guard.prepare_close()
         self._db.close()
         self._guard.close()

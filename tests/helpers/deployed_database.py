@@ -14,7 +14,8 @@ from typing import Any
 import psycopg
 
 from tests.helpers.paths import ROOT
-from tests.helpers.postgres import PASSWORD, free_port, unprivileged_user
+from tests.helpers.ports import free_port
+from tests.helpers.postgres import PASSWORD, unprivileged_user
 from tests.helpers.postgres_folder import find_postgres
 from tests.helpers.wait import wait_until
 

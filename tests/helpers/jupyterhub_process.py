@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.helpers.environ import jupyter_environ
+from tests.helpers.ports import free_port
 from tests.helpers.wait import wait_until
 
 USERS = ("ada", "bob")
@@ -88,13 +88,6 @@ class Hub:
         status, created = self.request("POST", f"/hub/api/users/{user}/tokens", body=options)
         assert status == 201, created
         return str(created["token"])
-
-
-def free_port() -> int:
-    """Return a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import psycopg
 
+from tests.helpers.ports import free_port
 from tests.helpers.postgres_folder import PostgresMissing, find_postgres
 from tests.helpers.wait import wait_until
 
@@ -34,13 +34,6 @@ hot_standby = on
 """
 _SET_DEATH_SIGNAL = 1
 PASSWORD = "not-a-secret-7"
-
-
-def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that is free now."""
-    with socket.socket() as own:
-        own.bind(("127.0.0.1", 0))
-        return int(own.getsockname()[1])
 
 
 class PostgresServer:

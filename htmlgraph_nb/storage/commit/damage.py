@@ -42,14 +42,17 @@ class DamageMonitor:
         with self._lock:
             self._stores.setdefault(path, []).append(problem)
 
-    def closed(self, path: str) -> None:
+    def closed(self, path: str, problem: Callable[[], str | None]) -> None:
         """A store is about to close this file; with its last store it is forgotten.
 
         A check that is running ends first: SQLite removes the log with the last connection.
+
+        Args:
+            problem: as in ``opened``.
         """
         with self._lock:
-            stores = self._stores.get(path, [])
-            del stores[:1]
+            stores = self._stores[path]
+            stores.remove(problem)
             check = None
             if not stores:
                 self._stores.pop(path, None)
@@ -123,9 +126,7 @@ def find_damage(path: str, is_stopped: Callable[[], bool] = lambda: False) -> st
     # Read-only: the end of another connection would write the log into the file.
     uri = f"file:{quote(path)}?mode=ro"
     try:
-        with closing(
-            sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-        ) as db:
+        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as db:
             db.set_progress_handler(is_stopped, _STEPS)
             (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.OperationalError as error:

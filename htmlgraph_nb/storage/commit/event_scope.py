@@ -110,16 +110,20 @@ class EventScopes:
         result = []
         for event in events:
             key = event.event_id
-            if key is not None:
-                known = seen.get(key)
-                if known is None:
-                    if batch.setdefault(key, event) is not event:
-                        event = self._own(event, seen, batch)  # noqa: PLW2901
-                elif (
-                    (known.sender, event.agent_id, event.session_id, event.source)
-                ) not in self._same:
-                    event = self._own(event, seen, batch)  # noqa: PLW2901
-            result.append(event)
+            if key is None:
+                result.append(event)
+                continue
+            known = seen.get(key)
+            if known is None:
+                is_same = batch.setdefault(key, event) is event
+            else:
+                is_same = (
+                    known.sender,
+                    event.agent_id,
+                    event.session_id,
+                    event.source,
+                ) in self._same
+            result.append(event if is_same else self._own(event, seen, batch))
         return result
 
     def _own(self, event: Event, seen: dict[str, KnownEvent], batch: dict[str, Event]) -> Event:

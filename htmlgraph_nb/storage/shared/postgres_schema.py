@@ -73,7 +73,6 @@ def sqlite_tables() -> tuple[dict[str, list[SqliteColumn]], list[str]]:
             for kind, name, _ in rows
             if kind == "table" and not name.startswith("sqlite_")
         }
-        tables = {**tables}
         uniques = {
             name: [
                 [row[2] for row in db.execute(f"PRAGMA index_info({index[1]})")]

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from htmlgraph_nb.core.protocol import CloseCode
-from htmlgraph_nb.errors import HtmlgraphError, StoreReplaced
+from htmlgraph_nb.errors import HtmlgraphError
 
 from ..config import Config
 from ..connections.token_guesses import TokenGuesses
+from ..faults.fault_log import FaultLog
 from .auth import Authenticator
 from .proxy_identity import ProxyIdentities
 from .token_cache import TokenCache
@@ -55,7 +56,7 @@ class Gate:
         self._put_used = put_used
         self._sockets: dict[int, set[OpenSocket]] = {}
         self._task: asyncio.Task[None] | None = None
-        self._failing = False
+        self._faults = FaultLog("tokens", logger)
 
     def start(self) -> None:
         """Follow the table; call it after ``tokens.refresh``."""
@@ -83,14 +84,9 @@ class Gate:
         """Call ``work`` in a thread, and log the first of several errors in a row."""
         try:
             await asyncio.get_running_loop().run_in_executor(None, work)
-            self._failing = False
-        except StoreReplaced:
-            # Logged by the store, once for all.
-            return
+            self._faults.succeeded()
         except HtmlgraphError as error:
-            if not self._failing:
-                logger.warning("tokens: %s", error)
-            self._failing = True
+            self._faults.failed(error)
 
     def _store_used(self) -> None:
         used = self.tokens.take_used()

@@ -28,9 +28,10 @@ from htmlgraph_nb.alerts.fired_alert import FiredAlert
 from htmlgraph_nb.alerts.silence import FOREVER
 from htmlgraph_nb.core.changes import ChangeBatch
 from htmlgraph_nb.core.timestamps import utc_now
-from htmlgraph_nb.errors import StoreError, StoreReplaced
+from htmlgraph_nb.errors import StoreError
 from htmlgraph_nb.presence import PresenceManager
 
+from ..faults.fault_log import FaultLog
 from ..history.history_reader import HistoryReader
 from ..history.quota_forecast import quota_forecast
 from ..history.quota_reader import QuotaReader
@@ -85,7 +86,7 @@ class AlertService:
         self._muted_until: datetime | None = None
         self._revision = -1
         self._unstored: list[AlertChange] = []
-        self._failing = False
+        self._faults = FaultLog("alerts", logger)
         self._wakeup = asyncio.Event()
         self._sleeps_until: datetime | None = None
         self._task: asyncio.Task[None] | None = None
@@ -152,17 +153,12 @@ class AlertService:
             self._wakeup.clear()
             try:
                 await self._step()
-                self._failing = False
+                self._faults.succeeded()
             except StoreError as error:
-                # Logged by the store, once for all.
-                if not self._failing and not isinstance(error, StoreReplaced):
-                    logger.warning("alerts: %s", error)
-                self._failing = True
-            except Exception:
+                self._faults.failed(error)
+            except Exception:  # noqa: BLE001 - logged with its traceback
                 # The task must survive, else no alert fires any more.
-                if not self._failing:
-                    logger.exception("alerts: unexpected error")
-                self._failing = True
+                self._faults.failed_unexpectedly()
             await self._sleep()
 
     async def _sleep(self) -> None:

@@ -30,11 +30,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from htmlgraph_nb.coding_agents.otel.span_events import SpanTranslator
 from htmlgraph_nb.core.timestamps import utc_now
-from htmlgraph_nb.errors import HtmlgraphError, StoreReplaced
+from htmlgraph_nb.errors import HtmlgraphError
 from htmlgraph_nb.ingest.poller import PolledSource, PollingIngester
 from htmlgraph_nb.paths import waiting_file
 from htmlgraph_nb.presence import PresenceManager
@@ -43,6 +43,7 @@ from htmlgraph_nb.storage.checkpoint import Checkpointer
 from htmlgraph_nb.storage.postgres.location import is_postgres
 
 from ..config import Config
+from ..faults.fault_log import FaultLog
 from .backfiller import Backfiller
 from .heap import TRIM_S, trim_heap
 from .leader_lock import LeaderLock
@@ -83,7 +84,6 @@ class PeriodicTask:
         run: does the work.
         enabled: called before each run; False skips the run.
         due: monotonic time of the next run.
-        failing: whether the last run failed.
     """
 
     name: str
@@ -91,7 +91,10 @@ class PeriodicTask:
     run: Callable[[], object]
     enabled: Callable[[], bool]
     due: float = 0.0
-    failing: bool = False
+    _faults: FaultLog = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._faults = FaultLog(self.name, logger)
 
     def run_once(self) -> float:
         """Run the task if it is enabled and return the seconds until the next run.
@@ -100,21 +103,14 @@ class PeriodicTask:
         """
         try:
             result = self.run() if self.enabled() else None
-        except StoreReplaced:
-            # Logged by the store, once for all tasks.
-            return self.interval_s
         except (HtmlgraphError, OSError) as error:
-            if not self.failing:
-                logger.warning("%s: %s", self.name, error)
-            self.failing = True
+            self._faults.failed(error)
             return self.interval_s
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged with its traceback
             # The thread must survive, otherwise its other tasks stop, too.
-            if not self.failing:
-                logger.exception("%s: unexpected error", self.name)
-            self.failing = True
+            self._faults.failed_unexpectedly()
             return self.interval_s
-        self.failing = False
+        self._faults.succeeded()
         return result if isinstance(result, float) else self.interval_s
 
 

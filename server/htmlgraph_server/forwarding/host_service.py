@@ -17,7 +17,7 @@ from typing import Any
 from htmlgraph_nb.core.hosts.host_contact import UNREACHABLE
 from htmlgraph_nb.core.model import Event, PresenceStatus
 from htmlgraph_nb.core.timestamps import utc_now
-from htmlgraph_nb.errors import HtmlgraphError, StoreReplaced
+from htmlgraph_nb.errors import HtmlgraphError
 from htmlgraph_nb.forwarding.host_board import (
     HostBoard,
     HostReport,
@@ -29,6 +29,7 @@ from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.storage.database import open_reader, sqlite_errors
 from htmlgraph_nb.storage.transaction import Transaction
 
+from ..faults.fault_log import FaultLog
 from .host_table import drop_hosts, put_hosts, read_hosts
 
 logger = logging.getLogger(__name__)
@@ -110,17 +111,14 @@ class HostService:
                 await self._task
 
     async def _run(self) -> None:
-        failing = False
+        faults = FaultLog("hosts", logger)
         while True:
             await asyncio.sleep(self._check_s)
             try:
                 await self._check()
-                failing = False
+                faults.succeeded()
             except HtmlgraphError as error:
-                # Logged by the store, once for all.
-                if not failing and not isinstance(error, StoreReplaced):
-                    logger.warning("hosts: %s", error)
-                failing = True
+                faults.failed(error)
 
     async def _check(self) -> None:
         if not self.board.hosts:

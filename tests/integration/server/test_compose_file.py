@@ -13,7 +13,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from tests.helpers.deployed_database import DeployedDatabase
-from tests.helpers.postgres import PASSWORD, free_port
+from tests.helpers.ports import free_port
+from tests.helpers.postgres import PASSWORD
 from tests.helpers.server_process import Server, running
 from tests.helpers.wait import wait_until
 from tests.integration.server.test_deploy_files import compose, read

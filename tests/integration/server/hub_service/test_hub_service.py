@@ -19,7 +19,8 @@ from websockets.sync.client import connect
 from tests.e2e.browser import chromium
 from tests.e2e.page import card, expect_connection
 from tests.helpers.environ import clean_environ
-from tests.helpers.jupyterhub_process import PASSWORD, Hub, free_port, running_hub
+from tests.helpers.jupyterhub_process import PASSWORD, Hub, running_hub
+from tests.helpers.ports import free_port
 from tests.helpers.wait import wait_until
 
 pytest.importorskip("jupyterhub", reason="jupyterhub is not installed")
